@@ -1,0 +1,1 @@
+"""Number-plate cameras: a plate becomes a token here and goes no further; passages become flows here."""

@@ -1,0 +1,1 @@
+"""One file per published standard; each offers `router(catalogue, submit)`. See CONTRIBUTING."""
