@@ -1,0 +1,100 @@
+"""Real servers for tests: started here, on 127.0.0.1, and stopped by whoever started them."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+LOOPBACK = "127.0.0.1"
+
+MOSQUITTO = """\
+per_listener_settings false
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence true
+persistence_location {directory}/
+max_inflight_messages 20000
+max_queued_messages 0
+log_dest file {directory}/mosquitto.log
+connection_messages false
+"""
+
+
+def require(found: object, what: str) -> None:
+    """Skip the test without `what`; with CI=true fail instead: there it must have been installed."""
+    if found:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI must install {what}", pytrace=False)
+    pytest.skip(f"needs {what}")
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    """Return once `port` accepts connections; fail if `process` ends first."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"{process.args!r} ended with {process.returncode}", pytrace=False)
+        try:
+            socket.create_connection((LOOPBACK, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail(f"nothing listens on port {port}", pytrace=False)
+
+
+def which(*names: str) -> str | None:
+    """The first of these programs, also where Debian keeps those of root."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin:/usr/local/sbin"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+class Mosquitto:
+    """A Mosquitto broker that keeps its port and its data over `stop` and `start`."""
+
+    def __init__(self, directory: Path, settings: str = "") -> None:
+        """Write the configuration into `directory`; `settings` are more lines of mosquitto.conf."""
+        self.program = which("mosquitto")
+        require(self.program, "mosquitto")
+        self.directory = directory
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        user = "user root\n" if os.geteuid() == 0 else ""
+        text = MOSQUITTO.format(port=self.port, directory=directory) + user + settings
+        (directory / "mosquitto.conf").write_text(text)
+
+    @property
+    def url(self) -> str:
+        """As `--mqtt-url` wants it."""
+        return f"mqtt://{LOOPBACK}:{self.port}"
+
+    def start(self) -> None:
+        """Start and wait until it accepts connections."""
+        command = [str(self.program), "-c", str(self.directory / "mosquitto.conf")]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it and wait: SIGTERM saves its state, SIGKILL does not."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+    def restart(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop and start on the same port and data."""
+        self.stop(how)
+        self.start()
