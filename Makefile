@@ -79,7 +79,7 @@ $(BIN)/python:
 	found none as: $(or $(PYTHON),python3 python3.13 python3.12 python3.11). Name one: make PYTHON=/path/to/python3" >&2; exit 1
 
 $(RUNTIME): $(BIN)/python requirements.txt pyproject.toml
-	@echo "Installing requirements.txt (about 100 MB the first time)"
+	@echo "Installing requirements.txt (about 70 MB)"
 	@$(PIP) --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
