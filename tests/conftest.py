@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import servers
+
+from broker.store import schema
+from deploy import embedded
 
 SHARED = Path(__file__).parents[2] / "shared"
 """The material that the work started from; only beside a developer's checkout."""
@@ -37,3 +41,35 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Mosq
     broker.start()
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Nats]:
+    """A running NATS with an empty state, devices admitted: `.url` is ingest's login, `.host` and `.port`."""
+    with embedded.nats(tmp_path_factory.mktemp("nats")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Postgres]:
+    """The PostgreSQL of this pytest process. Take `database` or `empty_database` instead: they are empty."""
+    with embedded.postgres(tmp_path_factory.mktemp("postgres"), migrate=False) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_database(postgres: embedded.Postgres) -> embedded.Postgres:
+    """A database without any table: the URLs `.owner`, `.ingest`, `.publish`, `.serve`."""
+    with psycopg.connect(postgres.owner, autocommit=True) as connection:
+        connection.execute("set lock_timeout = '20s'")  # a test left a transaction open
+        connection.execute("drop schema public cascade")
+        connection.execute("create schema public")
+        connection.execute("grant usage on schema public to public")
+    return postgres
+
+
+@pytest.fixture
+def database(empty_database: embedded.Postgres) -> embedded.Postgres:
+    """A migrated database with nothing in it: the URLs `.owner`, `.ingest`, `.publish`, `.serve`."""
+    schema.migrate(empty_database.owner)
+    return empty_database
