@@ -1,102 +1,46 @@
-"""`city.toml` → one model. Secrets never stand in it: they come from the environment or files."""
+"""`city.toml` → one model. Secrets never stand in it: they come from the environment or files.
 
-from datetime import timedelta
-from typing import Any, Literal
+`load` reads a file, and reports all that is wrong with it at once: file, line, key, what was found and
+what is expected. What needs the plug-ins (does the format exist, are its options right) is checked by
+`deploy.check`.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationError
 
+from broker import consistency
+from broker.errors import BadConfig
+from broker.lines import locate, nearest
 from broker.model import Source
+from broker.problems import Problem, explain, show, unknown
+from broker.tables import (
+    AnprTable,
+    City,
+    FeedTable,
+    IngestTable,
+    PublishTable,
+    RejectsTable,
+    SourceTable,
+    Table,
+)
 
+__all__ = ["City", "Config", "FeedTable", "SourceTable", "examine", "load", "parse", "read", "report"]
 
-class Table(BaseModel):
-    """A table of `city.toml`: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class City(Table):
-    """`[city]`: who publishes."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    name: str
-    timezone: str = "Europe/Brussels"
-    language: Literal["nl", "fr", "de", "en"] = "nl"
-    publisher: str | None = None
-    contact: str | None = None
-    """A mail address or web page for reusers."""
-
-
-class SourceTable(Table):
-    """`[[source]]`: a topic filter and the format or camera that decodes it."""
-
-    name: str
-    topic: str
-    format: str | None = None
-    camera: str | None = None
-    timezone: str | None = None
-    thing: str | None = None
-    personal: bool = False
-    max_bytes: int | None = None
-    max_future: timedelta = timedelta(hours=1)
-    max_age: timedelta | None = None
-    options: dict[str, Any] = {}
-
-
-class FeedTable(Table):
-    """`[[feed]]`: what is offered."""
-
-    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    title: str | dict[str, str]
-    description: str | dict[str, str] = ""
-    property: list[str] = ["*"]
-    kind: list[str] = ["*"]
-    area: list[str] = ["*"]
-    source: list[str] = ["*"]
-    policy: Literal["raw", "aggregate"] = "raw"
-    window: str | None = None
-    """ISO 8601 duration: PT15M, PT1H, P1D."""
-    statistics: list[str] | None = None
-    minimum: int | None = None
-    tier: Literal["open"] = "open"
-
-
-class IngestTable(Table):
-    """`[ingest]`: bounds of the pipeline."""
-
-    max_in_flight: int = 20_000
-    max_in_flight_bytes: int = 256 << 20
-    batch_messages: int = 5_000
-    batch_delay: float = 0.05
-
-
-class AnprTable(Table):
-    """`[anpr]`: may be stricter than the defaults, never looser than the hard caps."""
-
-    token_lifetime: timedelta = timedelta(minutes=60)
-    passage_lifetime: timedelta = timedelta(hours=24)
-    minimum: int = Field(default=5, ge=5)
-
-
-class PublishTable(Table):
-    """`[publish]`: how buckets close."""
-
-    lateness: timedelta = timedelta(minutes=5)
-
-
-class RejectsTable(Table):
-    """`[rejects]`: how much of what was refused is kept."""
-
-    max_age: timedelta = timedelta(days=14)
-    max_bytes: int = 256 << 20
+Row = TypeVar("Row", bound=Table)
 
 
 class Config(Table):
     """All of `city.toml`."""
 
     city: City
-    source: list[SourceTable] = []
-    feed: list[FeedTable] = []
+    source: list[SourceTable] = Field(default_factory=list)
+    feed: list[FeedTable] = Field(default_factory=list)
     ingest: IngestTable = IngestTable()
     anpr: AnprTable = AnprTable()
     publish: PublishTable = PublishTable()
@@ -127,3 +71,111 @@ class Config(Table):
             max_age=age,
             options=table.options,
         )
+
+
+ADDRESSES = "CITYBROKER_MQTT_URL and CITYBROKER_DATABASE_URL in the environment"
+SINGLE: dict[str, type[Table]] = {
+    "city": City,
+    "ingest": IngestTable,
+    "anpr": AnprTable,
+    "publish": PublishTable,
+    "rejects": RejectsTable,
+}
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file. BadConfig names every problem of it, one per line."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadConfig(f"{path}: byte {error.start} is not UTF-8, expected a TOML text") from None
+    except OSError as error:
+        raise BadConfig(f"{path}: cannot be read: {error.strerror}") from None
+    return read(text, str(path))
+
+
+def read(text: str, name: str) -> Config:
+    """Read a configuration from its text; `name` is what messages call it. Errors as of `load`."""
+    config, problems = examine(parse(text, name))
+    if config is None or problems:
+        raise BadConfig(report(text, name, problems))
+    return config
+
+
+def parse(text: str, name: str) -> Mapping[str, Any]:
+    """Read TOML; BadConfig names the line of a syntax error."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error), re.DOTALL)
+        message, line, column = found.groups() if found else (str(error), None, None)
+        where = f"{line or text.count(chr(10)) + 1}"
+        at = f" at column {column}" if column else " at the end"
+        raise BadConfig(f"{name}:{where}: not valid TOML: {message}{at}") from None
+    except RecursionError:
+        raise BadConfig(f"{name}:1: not usable TOML: nested too deeply") from None
+
+
+def examine(document: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
+    """Validate a parsed `city.toml`: the configuration, None if something is wrong, and all problems.
+
+    Tables are validated one by one, so that a mistake in one does not hide those of the others.
+    """
+    problems = [Problem((key,), _stray(key)) for key in document if key not in Config.model_fields]
+    single = {
+        name: _table(model, document.get(name), (name,), problems)
+        for name, model in SINGLE.items()
+        if name in document or model is City
+    }
+    sources = _rows(SourceTable, document, "source", problems)
+    feeds = _rows(FeedTable, document, "feed", problems)
+    problems += consistency.check(sources, feeds, _names(document))
+    if problems:
+        return None, problems
+    settled = [consistency.settle(feed, sources) for feed in feeds.values()]
+    return Config.model_validate({**single, "source": [*sources.values()], "feed": settled}), []
+
+
+def report(text: str, name: str, problems: list[Problem]) -> str:
+    """Give one line for each problem, in the order of the file."""
+    lines = locate(text)
+    placed = sorted((nearest(lines, problem.path), problem) for problem in problems)
+    return "\n".join(f"{name}:{line}: {problem.key}: {problem.say(lines)}" for line, problem in placed)
+
+
+def _names(document: Mapping[str, Any]) -> list[str]:
+    """List what sources call themselves, also where something else is wrong with them."""
+    rows = document.get("source", [])
+    rows = rows if isinstance(rows, list) else []
+    return [row["name"] for row in rows if isinstance(row, dict) and isinstance(row.get("name"), str)]
+
+
+def _stray(key: str) -> str:
+    if key in {"sources", "feeds"}:
+        return f'found an unknown key "{key}"; did you mean "{key[:-1]}"? Each has its own [[{key[:-1]}]]'
+    if key in {"mqtt", "database", "postgres", "nats", "broker"}:
+        return f'found an unknown key "{key}", expected --mqtt-url and --database-url, or {ADDRESSES}, instead'
+    return unknown(key, Config.model_fields)
+
+
+def _table(model: type[Row], value: Any, path: tuple[str | int, ...], problems: list[Problem]) -> Row | None:
+    if value is None:
+        problems.append(Problem(path, "found nothing, expected [city] with at least id and name"))
+        return None
+    if not isinstance(value, dict):
+        problems.append(Problem(path, f"found {show(value)}, expected a table"))
+        return None
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems += explain(error, path, model.model_fields)
+        return None
+
+
+def _rows(model: type[Row], document: Mapping[str, Any], key: str, problems: list[Problem]) -> dict[int, Row]:
+    rows = document.get(key, [])
+    if not isinstance(rows, list):
+        problems.append(Problem((key,), f"found {show(rows)}, expected [[{key}]] above each {key}"))
+        return {}
+    read = {number: _table(model, row, (key, number), problems) for number, row in enumerate(rows)}
+    return {number: row for number, row in read.items() if row is not None}
