@@ -73,3 +73,27 @@ def database(empty_database: embedded.Postgres) -> embedded.Postgres:
     """A migrated database with nothing in it: the URLs `.owner`, `.ingest`, `.publish`, `.serve`."""
     schema.migrate(empty_database.owner)
     return empty_database
+
+
+@pytest.fixture(scope="session")
+def debian_server() -> Iterator[str]:
+    """Debian's PostgreSQL of this pytest process; take `debian`."""
+    with servers.debian_postgres() as folder:
+        yield folder
+
+
+@pytest.fixture
+def debian(debian_server: str) -> str:
+    """The owner's URL of an empty database on Debian's PostgreSQL."""
+    url = f"postgresql://postgres@/postgres?host={debian_server}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("drop database if exists city with (force)")
+        connection.execute("create database city")
+    return f"postgresql://postgres@/city?host={debian_server}"
+
+
+@pytest.fixture
+def timescale() -> Iterator[str]:
+    """The owner's URL of an empty TimescaleDB (a start takes seconds). One connection at a time, no COPY."""
+    with servers.timescale() as url:
+        yield url

@@ -1,11 +1,15 @@
 """Real servers for tests: started here, on 127.0.0.1, and stopped by whoever started them."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,3 +102,59 @@ class Mosquitto:
         """Stop and start on the same port and data."""
         self.stop(how)
         self.start()
+
+
+@contextmanager
+def debian_postgres() -> Iterator[str]:
+    """Debian's PostgreSQL without data, on a socket of its own: the folder that `host=` takes; user postgres."""
+    binaries = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=None)
+    require(binaries, "Debian's postgresql")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    # Not below pytest's folder: that is closed to the user postgres.
+    with tempfile.TemporaryDirectory(prefix="citybroker-debian-") as folder:
+        shutil.chown(folder, user)
+        command = [
+            str(binaries),
+            "-D",
+            f"{folder}/data",
+            "-U",
+            "postgres",
+            "--auth=trust",
+            "--no-sync",
+            "-E",
+            "UTF8",
+        ]
+        subprocess.run(command, user=user, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+        command = [str(binaries).replace("initdb", "postgres"), "-D", f"{folder}/data", *options]
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen(command, user=user, stdout=log, stderr=log, cwd=folder)
+        try:
+            _wait_until_ready(Path(folder, "data", "postmaster.pid"), process)
+            yield folder
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+
+
+def _wait_until_ready(lock: Path, process: subprocess.Popen[bytes]) -> None:
+    """PostgreSQL says in the eighth line of its lock file that it takes connections."""
+    while not lock.exists() or "ready" not in lock.read_text():
+        if process.poll() is not None:
+            pytest.fail(f"{process.args!r} ended with {process.returncode}", pytrace=False)
+        time.sleep(0.02)
+
+
+@contextmanager
+def timescale() -> Iterator[str]:
+    """TimescaleDB in WebAssembly: the URL. It takes one connection at a time, keeps its state, and no COPY."""
+    node, script = which("node"), Path(__file__).parent / "node" / "timescale.mjs"
+    require(node and script.with_name("node_modules").is_dir(), "node, and `make node`")
+    port = free_port()
+    process = subprocess.Popen([str(node), str(script), str(port)])
+    try:
+        wait_for_port(port, process, 60)
+        yield f"postgresql://postgres:postgres@{LOOPBACK}:{port}/postgres?sslmode=disable"
+    finally:
+        process.terminate()
+        process.wait(30)
