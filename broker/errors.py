@@ -32,6 +32,10 @@ class StoreRefused(BrokerError):
     """The database refuses these values."""
 
 
+class AlreadyStored(StoreRefused):
+    """A row that should be new is there already."""
+
+
 class BadConfig(BrokerError):
     """The configuration is wrong."""
 

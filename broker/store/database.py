@@ -8,7 +8,7 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from broker.errors import BadConfig, BrokerError, NotMigrated, StoreRefused, StoreUnavailable
+from broker.errors import AlreadyStored, BadConfig, BrokerError, NotMigrated, StoreRefused, StoreUnavailable
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -33,6 +33,8 @@ def _translate(error: Exception) -> BrokerError:
             return NotMigrated(f"{text}: run `citybroker migrate` with a login that owns the database")
         case errors.InsufficientPrivilege() | errors.InvalidPassword() | errors.InvalidCatalogName():
             return BadConfig(f"database: {text}")
+        case errors.UniqueViolation():
+            return AlreadyStored(text)
         case psycopg.DataError() | psycopg.IntegrityError():
             return StoreRefused(f"{type(error).__name__}: {error.diag.message_primary or text}")
         case _:

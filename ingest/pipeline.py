@@ -1,0 +1,252 @@
+"""decode → normalise → store → acknowledge, for whatever the MQTT session hands over.
+
+One bad message never stops or delays the others: what cannot be understood becomes a reject, and a
+batch that the store refuses is halved until the one that it refuses stands alone. While the store
+is away the same batch is tried again, and nothing is acknowledged.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from threading import Event
+from types import ModuleType
+from typing import Any
+
+import structlog
+
+from anpr.plate import Reader
+from broker.config import Config
+from broker.errors import BadMessage, StoreRefused, StoreUnavailable
+from broker.metrics import (
+    BATCH_MESSAGES,
+    BATCH_SECONDS,
+    LATENCY,
+    RETAINED_CLEARED,
+    STORE_RETRIES,
+    Outcomes,
+    messages,
+)
+from broker.model import Ignored, Message, Passage, Skipped, Source
+from broker.readiness import Readiness
+from broker.store.rejects import Reject
+from broker.topics import matches
+from ingest.mqtt import Delivery, Subscriber
+from ingest.normalise import Normaliser
+from ingest.writer import Taken, Writer
+
+log = structlog.get_logger()
+
+BEAT = 1.0
+RETRY = (0.1, 0.2, 0.5, 1, 2, 5)
+
+
+class Taker:
+    """Makes of each message what is to be stored of it. It keeps what decoders remember, by source."""
+
+    def __init__(
+        self,
+        config: Config,
+        formats: Mapping[str, ModuleType],
+        normaliser: Normaliser,
+        reader: Reader | None,
+        state: dict[str, dict[str, Any]],
+    ) -> None:
+        self._sources = config.sources()
+        self._decoders = {name: module.decode for name, module in formats.items()}
+        self._normaliser = normaliser
+        self._reader = reader
+        self._state = state
+        self.source = lru_cache(maxsize=100_000)(self._source)
+
+    def _source(self, topic: str) -> Source | None:
+        return next((source for source in self._sources if matches(source.topic, topic)), None)
+
+    def take(self, message: Message) -> Taken:
+        """What this message becomes; a reject where it cannot be understood."""
+        source = self.source(message.topic)
+        if source is None:
+            return Taken(message, None, ignored="no source")
+        try:
+            if len(message.payload) > source.max_bytes:
+                size = len(message.payload)
+                raise BadMessage(f"{size} bytes, the source takes {source.max_bytes}", reason="size")  # noqa: TRY301
+            return self._passages(message, source) if source.camera else self._observations(message, source)
+        except BadMessage as error:
+            return self._reject(message, source, error.reason, str(error))
+        except Exception as error:  # noqa: BLE001  a decoder's defect must not stop the messages behind it
+            log.warning("decoder failed", source=source.name, error=type(error).__name__)
+            return self._reject(message, source, "decoder", f"the decoder failed: {type(error).__name__}")
+
+    def _observations(self, message: Message, source: Source) -> Taken:
+        state = self._state.setdefault(source.name, {})
+        decoded = self._decoders[source.format or ""](message, source, state)
+        found = self._normaliser.normalise(decoded, message, source)
+        for key, value in found.inventories:
+            state[key] = value
+        ignored = found.ignored
+        if ignored is None and not found.observations:
+            ignored = "place" if found.places else "inventory" if found.inventories else "nothing taken"
+        return Taken(
+            message,
+            source,
+            observations=found.observations if ignored is None else [],
+            places=found.places,
+            signals=found.signals,
+            inventories=found.inventories,
+            skipped=found.skipped,
+            ignored=ignored,
+        )
+
+    def _passages(self, message: Message, source: Source) -> Taken:
+        if self._reader is None:
+            raise BadMessage("there are no keys for cameras", reason="keys")
+        found = self._reader.read(message, source, self._state.setdefault(source.name, {}))
+        vehicles = [one for one in found if isinstance(one, Passage)]
+        skipped = [one for one in found if isinstance(one, Skipped)]
+        ignored = next((one.reason for one in found if isinstance(one, Ignored)), None)
+        if not vehicles and ignored is None:
+            ignored = "nothing taken"
+        return Taken(message, source, passages=vehicles, skipped=skipped, ignored=None if vehicles else ignored)
+
+    def _reject(self, message: Message, source: Source, reason: str, detail: str) -> Taken:
+        camera = source.camera or (self._reader.accepted_by(message) if self._reader else None)
+        fields = None
+        if camera and self._reader:
+            fields = self._reader.fields(message, camera)
+        reject = Reject(
+            source=source.name,
+            topic=message.topic.replace("\0", "\\0"),
+            reason=reason,
+            detail=detail.replace("\0", "\\0")[:500],
+            received=message.received,
+            retained=message.retained,
+            length=len(message.payload),
+            payload=None if camera else message.payload,
+            fields=fields,
+        )
+        return Taken(message, source, reject=reject)
+
+    def refuse(self, taken: Taken, why: str) -> Taken:
+        """The store does not take what this message became: make it a reject."""
+        if taken.source is None or taken.reject is not None:
+            return Taken(taken.message, None, ignored="not storable")
+        return self._reject(taken.message, taken.source, "store", why)
+
+
+class Pipeline:
+    """Moves deliveries from the session to the store until told to stop."""
+
+    def __init__(self, config: Config, taker: Taker, writer: Writer, readiness: Readiness, stop: Event) -> None:
+        self._stop = stop
+        self._limits = config.ingest
+        self._taker = taker
+        self._writer = writer
+        self._readiness = readiness
+        self._beaten = 0.0
+        self._again = 0
+
+    def run(self, subscriber: Subscriber) -> None:
+        """Work until `stop`; then drain what has been received, commit and acknowledge it.
+
+        Raises StoreUnavailable where the store stays away while draining.
+        """
+        while not self._stop.is_set():
+            self._round(subscriber)
+        subscriber.pause()
+        log.info("ingest: draining", in_flight=messages.in_flight)
+        while not subscriber.idle:
+            self._round(subscriber)
+        self._flush(subscriber)
+
+    def _round(self, subscriber: Subscriber) -> None:
+        delay = 0 if self._stop.is_set() else self._limits.batch_delay
+        deliveries = subscriber.take(self._limits.batch_messages, delay)
+        self._again += subscriber.take_again()
+        if not deliveries:
+            self._rest(subscriber)
+            return
+        started = time.monotonic()
+        taken = [self._take(subscriber, delivery) for delivery in deliveries]
+        first = deliveries[0].message.received
+        for outcomes in self._persist(taken):
+            messages.settle(outcomes)
+        subscriber.ack(deliveries)
+        BATCH_MESSAGES.observe(len(deliveries))
+        BATCH_SECONDS.observe(time.monotonic() - started)
+        LATENCY.observe(max(0.0, (datetime.now(UTC) - first).total_seconds()))
+        self._beaten = time.monotonic()
+
+    def _take(self, subscriber: Subscriber, delivery: Delivery) -> Taken:
+        message = delivery.message
+        if not message.payload and subscriber.cleared[message.topic]:
+            subscriber.cleared[message.topic] -= 1
+            return Taken(message, None, ignored="retained message cleared")
+        taken = self._taker.take(message)
+        if message.retained and taken.source and taken.source.camera and message.payload:
+            subscriber.clear_retained(message.topic)
+            RETAINED_CLEARED.inc()
+        return taken
+
+    def _persist(self, taken: list[Taken]) -> list[Outcomes]:
+        """Commit these, in halves where the store refuses them; wait while it is away."""
+        try:
+            return [self._write(taken)]
+        except StoreRefused as error:
+            self._writer.forget()
+            if len(taken) > 1:
+                middle = len(taken) // 2
+                return self._persist(taken[:middle]) + self._persist(taken[middle:])
+            return [self._write([self._taker.refuse(taken[0], str(error))])]
+
+    def _write(self, taken: list[Taken]) -> Outcomes:
+        attempt = 0
+        while True:
+            try:
+                outcomes = self._writer.write(
+                    taken,
+                    again=self._again,
+                    drained=_drained(taken),
+                    flying=max(0, messages.in_flight - len(taken) - self._again),
+                )
+            except StoreUnavailable as error:
+                if self._stop.is_set() and attempt >= len(RETRY):
+                    raise  # nothing of it is acknowledged: the broker keeps it
+                self._wait(attempt, str(error))
+                attempt += 1
+                continue
+            self._again = 0
+            self._readiness.set("database", None)
+            return outcomes
+
+    def _wait(self, attempt: int, why: str) -> None:
+        if attempt == 0:
+            log.warning("ingest: waiting for the database", why=why)
+        STORE_RETRIES.inc()
+        self._readiness.set("database", f"waiting: {why}")
+        self._writer.forget()
+        time.sleep(RETRY[min(attempt, len(RETRY) - 1)])
+
+    def _rest(self, subscriber: Subscriber) -> None:
+        if time.monotonic() - self._beaten < BEAT:
+            return
+        self._beaten = time.monotonic()
+        try:
+            if self._again:
+                self._flush(subscriber)
+            else:
+                self._writer.beat(datetime.now(UTC), messages.in_flight)
+            self._readiness.set("database", None)
+        except StoreUnavailable as error:
+            self._readiness.set("database", f"waiting: {error}")
+
+    def _flush(self, subscriber: Subscriber) -> None:
+        """Write the counts that no batch has taken along yet."""
+        self._again += subscriber.take_again()
+        if self._again:
+            messages.settle(self._write([]))
+
+
+def _drained(taken: list[Taken]) -> datetime:
+    """Everything before the last message of this batch is committed with it."""
+    return taken[-1].message.received if taken else datetime.now(UTC)

@@ -1,0 +1,322 @@
+"""One batch into the store, in one transaction: all of it or nothing, and nothing twice."""
+
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from broker.config import RejectsTable
+from broker.errors import AlreadyStored
+from broker.metrics import Outcomes
+from broker.model import Datastream, Inventory, Message, Observation, Passage, Place, Signal, Skipped, Source
+from broker.store import batches, observations, passages, rejects, things
+from broker.store.database import Connection, Database
+from broker.store.observations import EPOCH, Row
+from broker.vocabulary import Vocabulary
+
+DAY = 86_400 * 1_000_000
+WEEK = 7 * DAY
+MONDAY = 2 * DAY
+"""The store's weeks begin on Monday; its epoch is a Saturday."""
+MERGES = 20
+"""After a redelivery more of them follow: so many batches go the way around duplicates at once."""
+SEE_EVERY = timedelta(seconds=30)
+PRUNE_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one message became. Exactly one of: something carried, `ignored`, `reject`."""
+
+    message: Message
+    source: Source | None
+    observations: list[Observation] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
+    inventories: list[Inventory] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    ignored: str | None = None
+    reject: rejects.Reject | None = None
+
+
+class Rows(NamedTuple):
+    """A batch's rows without repetitions, and which of them came from which message."""
+
+    observations: list[Row]
+    passages: list[passages.Row]
+    shares: list[tuple[range, range]]
+    """By message: its part of `observations` and of `passages`."""
+    conflicts: int
+
+
+class Writer:
+    """Writes batches for one process, and remembers the store's numbers of things and datastreams."""
+
+    def __init__(
+        self,
+        database: Database,
+        vocabulary: Vocabulary,
+        process: str,
+        *,
+        kind: str = "delivery",
+        keep: RejectsTable,
+    ) -> None:
+        self._database = database
+        self._vocabulary = vocabulary
+        self._process = process
+        self._kind = kind
+        self._keep_rejects = keep
+        self._pruned = -PRUNE_EVERY
+        self._host, self._pid = socket.gethostname(), os.getpid()
+        self.forget()
+
+    def forget(self) -> None:
+        """Ask the store again for everything that was remembered."""
+        self._streams: dict[Datastream, tuple[int, int]] = {}
+        self._cameras: dict[str, int] = {}
+        self._places: dict[int, Mapping[str, Any] | None] = {}
+        self._seen: dict[int, datetime] = {}
+        self._weeks: set[int] = set()
+        self._merges = 0
+
+    def write(self, batch: list[Taken], *, again: int = 0, drained: datetime, flying: int = 0) -> Outcomes:
+        """Commit a batch and say what became of its messages; `again` more were duplicates in flight.
+
+        Raises StoreUnavailable (try the same again), StoreRefused (something in it cannot be stored).
+        """
+        self._resolve(batch)
+        rows = self._rows(batch)
+        self._partition(rows.observations)
+        if not self._merges:
+            try:
+                return self._commit(batch, rows, again, drained, flying)
+            except AlreadyStored:
+                self._merges = MERGES
+        self._merges -= 1
+        return self._commit(batch, rows, again, drained, flying, merging=True)
+
+    def beat(self, drained: datetime, flying: int) -> None:
+        """Say that this process is alive."""
+        with self._database.transaction() as connection:
+            self._beat(connection, drained, flying)
+
+    def leave(self) -> None:
+        """Say that this process has stopped and owes nothing."""
+        with self._database.transaction() as connection:
+            batches.leave(connection, self._process)
+
+    def _beat(self, connection: Connection, drained: datetime, flying: int) -> None:
+        batches.beat(connection, self._process, "ingest", self._host, self._pid, drained, flying)
+        if time.monotonic() - self._pruned > PRUNE_EVERY:
+            self._pruned = time.monotonic()
+            keep = self._keep_rejects
+            rejects.prune(connection, datetime.now(UTC), keep.max_age, keep.max_bytes)
+
+    # Numbers of things and datastreams: in a transaction of their own, so that a batch that rolls back
+    # leaves none behind that only we believe in.
+
+    def _resolve(self, batch: list[Taken]) -> None:
+        wanted = {
+            observation.datastream: taken.source
+            for taken in batch
+            for observation in taken.observations
+            if observation.datastream not in self._streams
+        }
+        cameras = {
+            passage.camera: taken.source.name
+            for taken in batch
+            for passage in taken.passages
+            if passage.camera not in self._cameras and taken.source
+        }
+        if not wanted and not cameras:
+            return
+        with self._database.transaction() as connection:
+            if wanted:
+                origins = {stream: self._origin(stream, source) for stream, source in wanted.items()}
+                described = {stream.property: self._describe(stream.property) for stream in wanted}
+                found = things.datastreams(connection, origins, described)
+            numbers = {
+                name: things.number(connection, [name], "camera", source)[name] for name, source in cameras.items()
+            }
+        self._cameras |= numbers
+        if wanted:
+            self._streams |= found
+
+    def _origin(self, stream: Datastream, source: Source | None) -> things.Origin:
+        if source is None:
+            return things.Origin("", "", personal=False)
+        known = self._vocabulary.find(stream.property)
+        kind = f"format {source.format}" if source.format else f"camera {source.camera}"
+        return things.Origin(source.name, kind, source.personal or (known is not None and known.personal))
+
+    def _describe(self, key: str) -> things.Description:
+        known = self._vocabulary.find(key)
+        if known is None or known.key != key:
+            return things.Description(key, "", "")
+        return things.Description(known.labels["en"], known.definition, known.labels["nl"])
+
+    # Rows
+
+    def _rows(self, batch: list[Taken]) -> Rows:
+        rows: list[Row] = []
+        seen: dict[tuple[int, int], Row] = {}
+        vehicles: dict[tuple[int, bytes], passages.Row] = {}
+        shares = []
+        conflicts = 0
+        for taken in batch:
+            first, first_vehicle = len(rows), len(vehicles)
+            for observation in taken.observations:
+                row = self._row(observation)
+                earlier = seen.setdefault(row[:2], row)
+                if earlier is row:
+                    rows.append(row)
+                elif earlier[3:5] != row[3:5]:
+                    conflicts += 1
+            for passage in taken.passages:
+                vehicles.setdefault((self._cameras[passage.camera], passage.identity), self._vehicle(passage))
+            shares.append((range(first, len(rows)), range(first_vehicle, len(vehicles))))
+        return Rows(rows, list(vehicles.values()), shares, conflicts)
+
+    def _row(self, observation: Observation) -> Row:
+        stream, start, end, number, result, quality = observation
+        return Row(
+            self._streams[stream][0],
+            observations.micros(start),
+            None if end is None else observations.micros(end),
+            number,
+            result,
+            quality,
+        )
+
+    def _vehicle(self, passage: Passage) -> passages.Row:
+        return passages.Row(
+            self._cameras[passage.camera],
+            passage.identity,
+            passage.time,
+            passage.received,
+            passage.read_status,
+            passage.token,
+            *passage[6:],
+        )
+
+    def _partition(self, rows: list[Row]) -> None:
+        weeks = {(row.start - MONDAY) // WEEK for row in rows} - self._weeks
+        if weeks:
+            with self._database.transaction() as connection:
+                moments = [EPOCH + timedelta(microseconds=week * WEEK + MONDAY) for week in sorted(weeks)]
+                observations.ensure_partitions(connection, moments)
+            self._weeks |= weeks
+
+    # The transaction
+
+    def _commit(
+        self, batch: list[Taken], rows: Rows, again: int, drained: datetime, flying: int, *, merging: bool = False
+    ) -> Outcomes:
+        with self._database.transaction() as connection:
+            number = batches.number(connection)
+            outcomes = self._store(connection, batch, rows, number, merging)
+            outcomes.duplicate += again
+            self._keep(connection, batch, number)
+            batches.add(connection, number, self._process, self._kind, outcomes, _span(batch, rows.observations))
+            if self._kind == "delivery":
+                self._beat(connection, drained, flying)
+        return outcomes
+
+    def _store(
+        self, connection: Connection, batch: list[Taken], rows: Rows, number: int, merging: bool
+    ) -> Outcomes:
+        conflicts = rows.conflicts
+        if merging:
+            merged = observations.merge(connection, rows.observations, number)
+            new = [row[:2] in merged.new for row in rows.observations]
+            conflicts += len(merged.conflicts)
+        else:
+            observations.copy(connection, rows.observations, number)
+            new = [True] * len(rows.observations)
+        vehicles = passages.merge(connection, rows.passages, number) if rows.passages else set()
+        new_vehicles = [row[:2] in vehicles for row in rows.passages]
+        outcomes = Outcomes(conflicts=conflicts, observations=sum(new), passages=sum(new_vehicles))
+        for taken, (share, vehicle_share) in zip(batch, rows.shares, strict=True):
+            fresh = any(new[i] for i in share) or any(new_vehicles[i] for i in vehicle_share)
+            _count(outcomes, taken, fresh=fresh)
+        return outcomes
+
+    def _keep(self, connection: Connection, batch: list[Taken], number: int) -> None:
+        refused = [taken.reject for taken in batch if taken.reject is not None]
+        if refused:
+            rejects.add(connection, refused, number)
+        self._place(connection, batch)
+        self._see(connection, batch)
+        for taken in batch:
+            for key, value in taken.inventories:
+                batches.remember(connection, taken.source.name if taken.source else "", key, value)
+
+    def _place(self, connection: Connection, batch: list[Taken]) -> None:
+        named = [(taken, place) for taken in batch for place in taken.places]
+        if not named:
+            return
+        numbers: dict[str, int] = {}
+        for taken, place in named:
+            if place.thing not in numbers:
+                source = taken.source.name if taken.source else ""
+                numbers |= things.number(connection, [place.thing], "sensor", source)
+        unknown = set(numbers.values()) - set(self._places)
+        current = dict.fromkeys(unknown) | things.places(connection, unknown)
+        for taken, place in named:
+            thing = numbers[place.thing]
+            if current.get(thing, self._places.get(thing)) == place.geometry:
+                continue
+            current[thing] = place.geometry
+            things.place(connection, thing, place.geometry, place.time or taken.message.received, place.name)
+        self._places |= current
+
+    def _see(self, connection: Connection, batch: list[Taken]) -> None:
+        seen: dict[int, datetime] = {}
+        signals: dict[int, dict[str, Any]] = {}
+        for taken in batch:
+            received = taken.message.received
+            for thing in self._things(taken):
+                if received - self._seen.get(thing, _LONG_AGO) > SEE_EVERY:
+                    seen[thing] = received
+                    for signal in taken.signals:
+                        signals.setdefault(thing, {}).update(signal.values)
+        if seen:
+            things.see(connection, seen, signals)
+            self._seen |= seen
+
+    def _things(self, taken: Taken) -> Iterable[int]:
+        if taken.observations:
+            return {self._streams[observation.datastream][1] for observation in taken.observations}
+        return {self._cameras[passage.camera] for passage in taken.passages}
+
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def _count(outcomes: Outcomes, taken: Taken, *, fresh: bool) -> None:
+    outcomes.skipped.update(skipped.reason for skipped in taken.skipped)
+    if taken.reject is not None:
+        outcomes.rejected[taken.reject.reason] += 1
+    elif taken.ignored is not None:
+        outcomes.ignored[taken.ignored] += 1
+    elif fresh:
+        outcomes.stored += 1
+    else:
+        outcomes.duplicate += 1
+
+
+def _span(batch: list[Taken], rows: list[Row]) -> batches.Span:
+    if not batch:
+        return batches.Span()
+    received = [taken.message.received for taken in batch]
+    starts = [row.start for row in rows]
+    first, last = (min(starts), max(starts)) if starts else (None, None)
+    return batches.Span(min(received), max(received), _moment(first), _moment(last))
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else EPOCH + timedelta(microseconds=micros)
