@@ -4,8 +4,8 @@ The functions take the tables that are valid in themselves by their number in th
 """
 
 from itertools import combinations
-from typing import Any
 
+from broker import vocabulary
 from broker.lines import Path
 from broker.problems import Problem, did_you_mean, show
 from broker.tables import FeedTable, SourceTable
@@ -21,8 +21,8 @@ Feeds = dict[int, FeedTable]
 
 def check(sources: Sources, feeds: Feeds, declared: list[str]) -> list[Problem]:
     """Find all on which the tables do not agree; `declared` names all sources, also those with mistakes."""
-    names = [(("source", n, "name"), source.name) for n, source in sources.items()]
-    ids = [(("feed", n, "id"), feed.id) for n, feed in feeds.items()]
+    names: dict[Path, str] = {("source", n, "name"): source.name for n, source in sources.items()}
+    ids: dict[Path, str] = {("feed", n, "id"): feed.id for n, feed in feeds.items()}
     return [
         *_repeated(names),
         *_repeated(ids),
@@ -44,10 +44,10 @@ def settle(feed: FeedTable, sources: Sources) -> FeedTable:
     )
 
 
-def _repeated(named: list[tuple[Path, str]]) -> list[Problem]:
+def _repeated(named: dict[Path, str]) -> list[Problem]:
     first: dict[str, Path] = {}
     problems = []
-    for path, name in named:
+    for path, name in named.items():
         if first.setdefault(name, path) != path:
             text = f"found {show(name)} again, expected a name of its own: it is already"
             problems.append(Problem(path, text, first[name]))
@@ -80,15 +80,13 @@ def _strangers(number: int, feed: FeedTable, names: list[str]) -> list[Problem]:
 def _personal(feed: FeedTable, sources: Sources) -> list[tuple[str, int, str]]:
     """List key, position and name of what the feed names and what tells of persons; `*` names nothing."""
     personal = {source.name for source in sources.values() if source.personal or source.camera}
-    from broker import vocabulary
-
     known = vocabulary.load()
     found = [("property", n, name) for n, name in enumerate(feed.property) if _of_persons(known, name)]
     found += [("kind", n, name) for n, name in enumerate(feed.kind) if name in PERSONAL_KINDS]
     return found + [("source", n, name) for n, name in enumerate(feed.source) if name in personal]
 
 
-def _of_persons(known: Any, name: str) -> bool:
+def _of_persons(known: vocabulary.Vocabulary, name: str) -> bool:
     meant = known.find(name)
     return meant is not None and meant.personal
 

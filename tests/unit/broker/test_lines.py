@@ -95,24 +95,24 @@ def test_every_path_of_the_document_has_a_line_and_no_other(text):
     assert paths <= set(lines)
 
 
+CITY = """\
+[city]  # "x"
+id = "gent"
+
+[[source]]
+name = "one"
+options = { a = 1, b = [
+  2,
+  { c = 3 } ] }
+[[source]]
+name = "two"
+[source.options]
+d.e = 4
+"""
+
+
 def test_lines_of_a_city():
-    text = "\n".join(
-        [
-            '[city]  # "x"',
-            'id = "gent"',
-            "",
-            "[[source]]",
-            'name = "one"',
-            "options = { a = 1, b = [",
-            "  2,",
-            "  { c = 3 } ] }",
-            "[[source]]",
-            'name = "two"',
-            "[source.options]",
-            "d.e = 4",
-        ]
-    )
-    lines = locate(text)
+    lines = locate(CITY)
     assert lines[("city",)] == 1
     assert lines[("source", 0)] == 4
     assert lines[("source", 0, "options", "b", 0)] == 7
