@@ -83,11 +83,10 @@ class Buffered(Client):
         del self._buffer[:size]
         return data
 
-    def read_all(self) -> None:
-        """Handle every packet that has arrived."""
-        self.loop_read()
-        while self._buffer and self.socket() is not None:
-            self.loop_read()
+    @property
+    def pending(self) -> bool:
+        """There is something to read that select does not see: in the buffer, or inside TLS."""
+        return bool(self._buffer) or bool(getattr(self.socket(), "pending", int)())
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect anew; what the old connection left half read is gone."""
@@ -194,6 +193,8 @@ class Subscriber:
 
     def stop(self) -> None:
         """Send what is left to send, disconnect, end the thread."""
+        if not self._running:
+            return
         self._reading = self._running = False
         self._wake()
         if self._thread.ident is not None:
@@ -270,14 +271,16 @@ class Subscriber:
 
     def _move(self, connection: Any) -> None:
         """Wait for something to read, to write or to do, a second at most, and do it."""
-        pending = getattr(connection, "pending", int)()  # TLS may hold data that select does not see
-        reading = [connection, self._wake_out] if self._wants_more() else [self._wake_out]
+        more = self._wants_more()
+        reading = [connection, self._wake_out] if more else [self._wake_out]
         writing = [connection] if self._client.want_write() else []
-        ready, writable, _ = select.select(reading, writing, [], 0 if pending else 1)
+        ready, writable, _ = select.select(reading, writing, [], 0 if more and self._client.pending else 1)
         if self._wake_out in ready:
             self._wake_out.recv(4096)
-        if connection in ready or (pending and self._wants_more()):
-            self._client.read_all()
+        if connection in ready or (more and self._client.pending):
+            self._client.loop_read()
+            while self._client.pending and self._wants_more():
+                self._client.loop_read()
         if writable:
             self._client.loop_write()
 
