@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+ASKED = signal.SIGTERM
+"""What asks a process to stop, unless its program says otherwise."""
+
 LAUNCH = Path(__file__).with_name("launch.py")
 
 
@@ -35,7 +38,7 @@ class Program:
     account: Account | None = None
     reach: Sequence[Path] = ()
     """What `account` must be able to reach, with a capability if need be."""
-    stop: signal.Signals = signal.SIGTERM
+    stop: signal.Signals = ASKED
     output: Path | None = None
     """A file for what it prints; None shares ours."""
 
@@ -101,6 +104,7 @@ def run(program: Program, text: str = "") -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
+        start_new_session=True,
     )
     if done.returncode != 0:
         raise OSError(last_line(done.stdout) or f"{program.name} ended with {done.returncode}")
@@ -112,7 +116,7 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-def stop(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM) -> int:
+def stop(process: subprocess.Popen[bytes], number: signal.Signals = ASKED) -> int:
     """Ask `process` to stop, wait as long as it takes, and return its exit code."""
     if process.poll() is None:
         process.send_signal(number)

@@ -12,6 +12,7 @@ folder for it.
 import argparse
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ class _CapabilitySets(ctypes.Structure):
 def main() -> None:
     """Become the command, as the options say; exit 126 with one line where that is not possible."""
     options = _options()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         if options.user:
             _become(options.user, options.reach)
@@ -83,11 +85,11 @@ def _reaches(path: str) -> bool:
     return True
 
 
-def _die_with_parent(parent: int, signal: int) -> None:
+def _die_with_parent(parent: int, number: int) -> None:
     """Comes last: a change of user or capabilities clears it. The parent may be gone already."""
     if not sys.platform.startswith("linux"):
         return
-    _prctl(PR_SET_PDEATHSIG, signal)
+    _prctl(PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         sys.exit("its parent has gone")
 

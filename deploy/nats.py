@@ -84,12 +84,17 @@ class Nats:
     @property
     def address(self) -> str:
         """Where to reach it from this machine."""
-        return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - not bound, asked
+        return reachable(self.host)
 
     @property
     def url(self) -> str:
         """For ingest: the one login that may subscribe."""
         return f"mqtt://ingest:{self.password}@{bracketed(self.address)}:{self.port}"
+
+
+def reachable(host: str) -> str:
+    """Where to reach from this machine what listens on `host`: all addresses include the loopback one."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound
 
 
 def bracketed(host: str) -> str:

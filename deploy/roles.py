@@ -1,0 +1,180 @@
+"""The single roles, put together: ingest, publish, serve.
+
+Each runs in the foreground until SIGTERM or SIGINT, shows metrics and health on `metrics_port` from the
+first moment, and waits for a database or a broker that is away, saying so.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from threading import Event, Thread
+
+import opendata.app
+import opendata.publish
+import structlog
+import uvicorn
+from prometheus_client import disable_created_metrics
+
+import ingest.run
+from anpr import flows
+from anpr.keys import KeyStore
+from broker import metrics
+from broker.config import Config
+from broker.errors import BrokerError, StoreUnavailable
+from broker.readiness import Readiness
+from broker.store import schema
+from broker.store.database import Connection
+from deploy import health, logs, ports, signals
+
+log = structlog.get_logger()
+
+NOT_YET = "not connected yet"
+RETRY = (0.2, 0.5, 1, 2, 5)
+"""Seconds between attempts to reach a database that is away; the last one goes on."""
+
+
+def run_ingest(
+    config: Config,
+    *,
+    mqtt_url: str,
+    database_url: str,
+    keys: Path | None,
+    metrics_port: int,
+    metrics_host: str = "127.0.0.1",
+    number: int = 0,
+) -> None:
+    """Subscribe, store and acknowledge. Raises BadConfig, NotMigrated."""
+    readiness = Readiness(database=NOT_YET, mqtt=NOT_YET)
+    store = KeyStore(keys, config.city.id, config.zone) if keys else None
+    with _role("ingest", readiness, metrics_port, metrics_host) as stop:
+        ingest.run.run(
+            config,
+            mqtt_url=mqtt_url,
+            database_url=database_url,
+            keys=store,
+            stop=stop,
+            readiness=readiness,
+            number=number,
+        )
+
+
+def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics_host: str = "127.0.0.1") -> None:
+    """Close buckets and disclose, until told to stop. Raises BadConfig, NotMigrated."""
+    readiness = Readiness(database=NOT_YET)
+    with _role("publish", readiness, metrics_port, metrics_host) as stop:
+        if wait_for_database(database_url, readiness, stop):
+            opendata.publish.run(
+                config,
+                database_url=database_url,
+                flows=flows.compute,
+                expire=partial(_expire, config),
+                stop=stop,
+                readiness=readiness,
+            )
+
+
+def _expire(config: Config, connection: Connection, now: datetime) -> None:
+    flows.expire(connection, config.anpr, now)
+
+
+def run_serve(
+    config: Config,
+    *,
+    database_url: str,
+    host: str,
+    http_port: int,
+    metrics_port: int,
+    metrics_host: str = "127.0.0.1",
+    public_url: str | None = None,
+) -> None:
+    """Answer HTTP, until told to stop.
+
+    Roles of the same run, which `up` names in CITYBROKER_PEERS, are shown and waited for too.
+
+    Raises BadConfig (a taken port, too), NotMigrated.
+    """
+    ports.check(host, http_port, "--http-port")
+    peers: health.Peers = json.loads(os.environ.get("CITYBROKER_PEERS", "{}"))
+    readiness = health.Together(peers, database=NOT_YET)
+    app = opendata.app.create(
+        config,
+        database_url=database_url,
+        readiness=readiness,
+        submit=None,
+        metrics=partial(health.render_together, "serve", peers) if peers else metrics.render,
+        public_url=public_url,
+    )
+    with _role("serve", Readiness(), metrics_port, metrics_host) as stop:
+        _serve(app, host, http_port, partial(wait_for_database, database_url, readiness, stop), stop)
+
+
+def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop: Event) -> None:
+    """Run uvicorn until `stop`; meanwhile `prepare` waits for the database, and its refusal ends the role."""
+    server = uvicorn.Server(_server_settings(app, host, port))
+    refused: list[BrokerError] = []
+
+    def watch() -> None:
+        try:
+            prepare()
+        except BrokerError as error:
+            refused.append(error)
+        else:
+            stop.wait()
+        server.should_exit = True
+
+    Thread(target=watch, name="watch", daemon=True).start()
+    server.run()
+    if refused:
+        raise refused[0]
+
+
+def _server_settings(app: object, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+@contextmanager
+def _role(name: str, readiness: Readiness, port: int, host: str) -> Iterator[Event]:
+    """Logs, signals and the operations endpoint of a role; yields the event that says to stop."""
+    logs.configure(name)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    ports.check(host, port, "--metrics-port")
+    stop = signals.stop_event(name)
+    with health.endpoint(port, readiness, host):
+        log.info("started")
+        yield stop
+    log.info("stopped")
+
+
+def wait_for_database(url: str, readiness: Readiness, stop: Event) -> bool:
+    """Wait until the database is there and migrated; False if told to stop before.
+
+    Raises BadConfig or NotMigrated, which no waiting helps.
+    """
+    attempt = 0
+    while not stop.is_set():
+        try:
+            schema.ensure(url)
+        except StoreUnavailable as error:
+            if attempt == 0:
+                log.warning("waiting for the database", why=str(error))
+            readiness.set("database", f"waiting: {error}")
+            stop.wait(RETRY[min(attempt, len(RETRY) - 1)])
+            attempt += 1
+        else:
+            readiness.set("database", None)
+            return True
+    return False
