@@ -7,9 +7,9 @@ what is expected. What needs the plug-ins (does the format exist, are its option
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError
@@ -30,7 +30,23 @@ from broker.tables import (
     Table,
 )
 
-__all__ = ["City", "Config", "FeedTable", "SourceTable", "examine", "load", "parse", "read", "report"]
+__all__ = [
+    "AnprTable",
+    "City",
+    "Config",
+    "FeedTable",
+    "IngestTable",
+    "PublishTable",
+    "RejectsTable",
+    "SourceTable",
+    "content",
+    "examine",
+    "findings",
+    "load",
+    "parse",
+    "read",
+    "report",
+]
 
 Row = TypeVar("Row", bound=Table)
 
@@ -85,13 +101,17 @@ SINGLE: dict[str, type[Table]] = {
 
 def load(path: Path) -> Config:
     """Read a configuration file. BadConfig names every problem of it, one per line."""
+    return read(content(path), str(path))
+
+
+def content(path: Path) -> str:
+    """Give the text of a file; BadConfig if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadConfig(f"{path}: byte {error.start} is not UTF-8, expected a TOML text") from None
     except OSError as error:
         raise BadConfig(f"{path}: cannot be read: {error.strerror}") from None
-    return read(text, str(path))
 
 
 def read(text: str, name: str) -> Config:
@@ -136,11 +156,23 @@ def examine(document: Mapping[str, Any]) -> tuple[Config | None, list[Problem]]:
     return Config.model_validate({**single, "source": [*sources.values()], "feed": settled}), []
 
 
-def report(text: str, name: str, problems: list[Problem]) -> str:
-    """Give one line for each problem, in the order of the file."""
+class Finding(NamedTuple):
+    """A problem with its line, as it is told."""
+
+    line: int
+    key: str
+    text: str
+
+
+def findings(text: str, problems: Iterable[Problem]) -> list[Finding]:
+    """Find the line of each problem in the text of the file, and put them in its order."""
     lines = locate(text)
-    placed = sorted((nearest(lines, problem.path), problem) for problem in problems)
-    return "\n".join(f"{name}:{line}: {problem.key}: {problem.say(lines)}" for line, problem in placed)
+    return sorted(Finding(nearest(lines, one.path), one.key, one.say(lines)) for one in problems)
+
+
+def report(text: str, name: str, problems: Iterable[Problem]) -> str:
+    """Give one line for each problem, in the order of the file."""
+    return "\n".join(f"{name}:{one.line}: {one.key}: {one.text}" for one in findings(text, problems))
 
 
 def _names(document: Mapping[str, Any]) -> list[str]:
@@ -168,7 +200,7 @@ def _table(model: type[Row], value: Any, path: tuple[str | int, ...], problems: 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems += explain(error, path, model.model_fields)
+        problems += explain(error, path, model)
         return None
 
 

@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from broker.lines import Path
@@ -68,13 +68,12 @@ def wrong(text: str, key: str | None = None) -> PydanticCustomError:
     return PydanticCustomError("wrong", "{text}", {"text": text, "key": key})
 
 
-def explain(error: ValidationError, path: Path, known: Iterable[str]) -> list[Problem]:
-    """Turn what pydantic found in the table at `path`, whose keys are `known`, into problems."""
-    known = list(known)
-    return [_problem(detail, path, known) for detail in error.errors(include_url=False)]
+def explain(error: ValidationError, path: Path, model: type[BaseModel]) -> list[Problem]:
+    """Turn what pydantic found in the table at `path`, which should be a `model`, into problems."""
+    return [_problem(detail, path, model) for detail in error.errors(include_url=False)]
 
 
-def _problem(detail: ErrorDetails, path: Path, known: list[str]) -> Problem:
+def _problem(detail: ErrorDetails, path: Path, model: type[BaseModel]) -> Problem:
     where = (*path, *detail["loc"])
     match detail["type"]:
         case "missing":
@@ -83,9 +82,26 @@ def _problem(detail: ErrorDetails, path: Path, known: list[str]) -> Problem:
             key = detail["ctx"]["key"]
             return Problem((*where, key) if key else where, detail["msg"])
         case "extra_forbidden":
-            return Problem(where, unknown(str(where[-1]), known))
+            return Problem(where, unknown(str(where[-1]), _known(model, detail["loc"][:-1])))
         case _:
             return Problem(where, f"found {show(detail['input'])}, {_wanted(detail)}")
+
+
+def _known(model: type[BaseModel], steps: Path) -> list[str]:
+    """List the keys of the table that is `steps` below a model; none where that is not a plain model."""
+    for step in steps:
+        if isinstance(step, str) and step in model.model_fields:
+            inner = _models(model.model_fields[step].annotation)
+            if len(inner) != 1:
+                return []
+            model = inner[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _wanted(detail: ErrorDetails) -> str:
@@ -106,7 +122,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
     if not hint and _SECRET.search(name):
         return f"found what looks like a secret, expected none here: {SECRETS}"
     hint = hint or did_you_mean(name, names)
-    return f'found an unknown key "{name}", expected one of {", ".join(names)}{hint}'
+    wanted = f"one of {', '.join(names)}" if names else "none"
+    return f'found an unknown key "{name}", expected {wanted}{hint}'
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
