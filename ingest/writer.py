@@ -237,7 +237,7 @@ class Writer:
         else:
             observations.copy(connection, rows.observations, number)
             new = [True] * len(rows.observations)
-        vehicles = passages.merge(connection, rows.passages, number) if rows.passages else set()
+        vehicles = passages.merge(connection, rows.passages, number)
         new_vehicles = [row[:2] in vehicles for row in rows.passages]
         outcomes = Outcomes(conflicts=conflicts, observations=sum(new), passages=sum(new_vehicles))
         for taken, (share, vehicle_share) in zip(batch, rows.shares, strict=True):

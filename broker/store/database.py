@@ -37,6 +37,8 @@ def _translate(error: Exception) -> BrokerError:
             return AlreadyStored(text)
         case psycopg.DataError() | psycopg.IntegrityError():
             return StoreRefused(f"{type(error).__name__}: {error.diag.message_primary or text}")
+        case psycopg.ProgrammingError():
+            return BrokerError(f"a defect of ours: {text}")
         case _:
             return StoreUnavailable(text)
 

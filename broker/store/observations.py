@@ -64,39 +64,42 @@ def ensure_partitions(connection: Connection, moments: Iterable[datetime]) -> No
 
 def copy(connection: Connection, rows: list[Row], batch: int) -> None:
     """Store rows that should all be new. Raises psycopg's UniqueViolation where one is not."""
-    _copy(connection, f"copy observation ({COLUMNS}) from stdin (format binary)", rows, batch)
+    if not rows:
+        return
+    with connection.cursor().copy(COPY) as target:
+        target.write(HEADER + b"".join([_pack(row, batch) for row in rows]) + TRAILER)
 
 
 def merge(connection: Connection, rows: list[Row], batch: int) -> Merged:
     """Store the rows that are new, and say which; the stored value stays where another comes."""
     if not rows:
         return Merged(set(), set())
-    connection.execute(INCOMING)
-    _copy(connection, f"copy incoming ({COLUMNS}) from stdin (format binary)", rows, batch)
-    new = connection.execute(MERGE).fetchall()
-    conflicts = connection.execute(CONFLICTS).fetchall()
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    columns[4] = [None if result is None else orjson.dumps(result).decode() for result in columns[4]]
+    new = connection.execute(MERGE, [batch, *columns]).fetchall()
+    conflicts = connection.execute(CONFLICTS, columns).fetchall()
     return Merged(
         {(stream, micros(start)) for stream, start in new}, {(d, micros(start)) for d, start in conflicts}
     )
 
 
-INCOMING = """
-    create temp table if not exists incoming (like observation) on commit delete rows"""
+COPY = f"copy observation ({COLUMNS}) from stdin (format binary)"
+EPOCH_SQL = "'2000-01-01 00:00:00+00'::timestamptz"
+INCOMING = f"""
+    select datastream_id, {EPOCH_SQL} + since * interval '1 microsecond' as phenomenon_start,
+           {EPOCH_SQL} + until * interval '1 microsecond' as phenomenon_end,
+           result_number, result::jsonb, quality, version
+    from unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::text[], %s::smallint[], %s::smallint[])
+        as row (datastream_id, since, until, result_number, result, quality, version)"""
 MERGE = f"""
-    insert into observation ({COLUMNS}) select {COLUMNS} from incoming
-    order by datastream_id, phenomenon_start
+    insert into observation ({COLUMNS})
+    select datastream_id, phenomenon_start, version, phenomenon_end, result_number, result, quality, %s
+    from ({INCOMING}) incoming order by datastream_id, phenomenon_start
     on conflict do nothing returning datastream_id, phenomenon_start"""
-CONFLICTS = """
+CONFLICTS = f"""
     select i.datastream_id, i.phenomenon_start
-    from incoming i join observation o using (datastream_id, phenomenon_start, version)
+    from ({INCOMING}) i join observation o using (datastream_id, phenomenon_start, version)
     where (o.result_number, o.result) is distinct from (i.result_number, i.result)"""
-
-
-def _copy(connection: Connection, statement: str, rows: list[Row], batch: int) -> None:
-    if not rows:
-        return
-    with connection.cursor().copy(statement) as target:
-        target.write(HEADER + b"".join([_pack(row, batch) for row in rows]) + TRAILER)
 
 
 def _pack(row: Row, batch: int) -> bytes:

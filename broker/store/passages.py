@@ -27,16 +27,18 @@ COLUMNS = (
     "camera_id, identity, time, received, read_status, token, lane, direction, vehicle_class, country, "
     "confidence, speed, batch_id"
 )
-INCOMING = "create temp table if not exists incoming_passage (like passage) on commit delete rows"
 MERGE = f"""
-    insert into passage ({COLUMNS}) select {COLUMNS} from incoming_passage order by camera_id, identity
+    insert into passage ({COLUMNS})
+    select row.*, %s from unnest(
+        %s::bigint[], %s::bytea[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bytea[], %s::text[],
+        %s::text[], %s::text[], %s::text[], %s::real[], %s::real[]
+    ) as row (camera_id, identity) order by camera_id, identity
     on conflict do nothing returning camera_id, identity"""
 
 
 def merge(connection: Connection, rows: list[Row], batch: int) -> set[tuple[int, bytes]]:
     """Store the passages that are new; return their (camera, identity). Rows must differ in it."""
-    connection.execute(INCOMING)
-    with connection.cursor().copy(f"copy incoming_passage ({COLUMNS}) from stdin") as target:
-        for row in rows:
-            target.write_row((*row, batch))
-    return {(int(camera), bytes(identity)) for camera, identity in connection.execute(MERGE)}
+    if not rows:
+        return set()
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return {(int(camera), bytes(identity)) for camera, identity in connection.execute(MERGE, [batch, *columns])}

@@ -100,7 +100,7 @@ def see(connection: Connection, seen: Mapping[int, datetime], signals: Mapping[i
     """Note when things were last heard of, and their last radio signal."""
     ordered = sorted(seen)
     connection.execute(
-        """update thing set last_seen = greatest(last_seen, s.moment), signal = signal || coalesce(s.signal, '{}')
+        """update thing set last_seen = greatest(last_seen, s.moment), signal = thing.signal || s.signal
            from unnest(%s::bigint[], %s::timestamptz[], %s::jsonb[]) as s (id, moment, signal)
            where thing.id = s.id""",
         [ordered, [seen[i] for i in ordered], [Jsonb(signals.get(i, {})) for i in ordered]],

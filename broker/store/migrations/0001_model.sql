@@ -215,6 +215,7 @@ grant select, insert, update on thing, location, sensor, observed_property, feat
     to citybroker_ingest, citybroker_publish;
 grant select, insert, delete on thing_location, historical_location to citybroker_ingest, citybroker_publish;
 grant select, insert on batch to citybroker_ingest;
+grant usage on sequence batch_id_seq to citybroker_ingest;
 grant select, insert, update, delete on process to citybroker_ingest, citybroker_publish;
 grant select, insert, update, delete on decoder_state, reject to citybroker_ingest;
 grant select, insert on passage to citybroker_ingest;
