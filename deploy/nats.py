@@ -7,6 +7,7 @@ that is published before the first subscription is acknowledged and lost.
 https://docs.nats.io/running-a-nats-service/configuration/mqtt
 """
 
+import hmac
 import http.client
 import json
 import os
@@ -109,8 +110,12 @@ def in_flight(filters: Sequence[str], bound: int = 20_000) -> int:
 
 
 def prepare(home: Path, *, host: str, port: int, key: str, in_flight: int = 20_000, ack_wait: int = 30) -> Nats:
-    """Make the folder `home`, and end what an earlier run left over there. Starts nothing."""
+    """Make the folder `home`, and end what an earlier run left over there. Starts nothing.
+
+    Raises BadConfig if the messages that wait there were encrypted with another key.
+    """
     home.mkdir(mode=0o700, exist_ok=True)
+    _check_key(home, key)
     shutil.rmtree(home / "ports", ignore_errors=True)
     (home / "ports").mkdir(mode=0o700)
     _end_leftover(home)
@@ -201,6 +206,19 @@ def _knock(server: Nats) -> int | None:
     except OSError:
         return None
     return answer[3] if len(answer) == 4 and answer[0] == 0x20 else None
+
+
+def _check_key(home: Path, key: str) -> None:
+    """With another key NATS would start as if nothing had been there, and forget what waits for ingest."""
+    path = home / "key.check"
+    digest = hmac.digest(key.encode(), b"citybroker: which key is it", "sha256").hex()
+    if not path.exists():
+        path.write_text(digest)
+    elif path.read_text() != digest:
+        raise BadConfig(
+            f"the MQTT messages in {home} were encrypted with another key: give the --keys of that time, "
+            f"or remove {home} and lose what was not stored yet"
+        )
 
 
 def _end_leftover(home: Path) -> None:

@@ -4,6 +4,8 @@ Each runs in the foreground until SIGTERM or SIGINT, shows metrics and health on
 first moment, and waits for a database or a broker that is away, saying so.
 """
 
+# ruff: noqa: PLC0415 - a process imports the role that it runs, and no other
+
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -12,16 +14,11 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
-import opendata.app
-import opendata.publish
 import structlog
-import uvicorn
 from prometheus_client import disable_created_metrics
 
-import ingest.run
-from anpr import flows
-from anpr.keys import KeyStore
 from broker import metrics
 from broker.config import Config
 from broker.errors import BrokerError, StoreUnavailable
@@ -32,6 +29,15 @@ from deploy import health, logs, ports, signals
 
 log = structlog.get_logger()
 
+SERVER: dict[str, Any] = {
+    "loop": "uvloop",
+    "http": "httptools",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": 5,
+}
+"""Settings of uvicorn."""
 NOT_YET = "not connected yet"
 RETRY = (0.2, 0.5, 1, 2, 5)
 """Seconds between attempts to reach a database that is away; the last one goes on."""
@@ -48,6 +54,9 @@ def run_ingest(
     number: int = 0,
 ) -> None:
     """Subscribe, store and acknowledge. Raises BadConfig, NotMigrated."""
+    import ingest.run
+    from anpr.keys import KeyStore
+
     readiness = Readiness(database=NOT_YET, mqtt=NOT_YET)
     store = KeyStore(keys, config.city.id, config.zone) if keys else None
     with _role("ingest", readiness, metrics_port, metrics_host) as stop:
@@ -64,6 +73,13 @@ def run_ingest(
 
 def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics_host: str = "127.0.0.1") -> None:
     """Close buckets and disclose, until told to stop. Raises BadConfig, NotMigrated."""
+    import opendata.publish
+
+    from anpr import flows
+
+    def expire(connection: Connection, now: datetime) -> None:
+        flows.expire(connection, config.anpr, now)
+
     readiness = Readiness(database=NOT_YET)
     with _role("publish", readiness, metrics_port, metrics_host) as stop:
         if wait_for_database(database_url, readiness, stop):
@@ -71,14 +87,10 @@ def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics
                 config,
                 database_url=database_url,
                 flows=flows.compute,
-                expire=partial(_expire, config),
+                expire=expire,
                 stop=stop,
                 readiness=readiness,
             )
-
-
-def _expire(config: Config, connection: Connection, now: datetime) -> None:
-    flows.expire(connection, config.anpr, now)
 
 
 def run_serve(
@@ -97,6 +109,8 @@ def run_serve(
 
     Raises BadConfig (a taken port, too), NotMigrated.
     """
+    import opendata.app
+
     ports.check(host, http_port, "--http-port")
     peers: health.Peers = json.loads(os.environ.get("CITYBROKER_PEERS", "{}"))
     readiness = health.Together(peers, database=NOT_YET)
@@ -114,7 +128,9 @@ def run_serve(
 
 def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop: Event) -> None:
     """Run uvicorn until `stop`; meanwhile `prepare` waits for the database, and its refusal ends the role."""
-    server = uvicorn.Server(_server_settings(app, host, port))
+    import uvicorn
+
+    server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **SERVER))  # type: ignore[arg-type]
     refused: list[BrokerError] = []
 
     def watch() -> None:
@@ -130,20 +146,6 @@ def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop:
     server.run()
     if refused:
         raise refused[0]
-
-
-def _server_settings(app: object, host: str, port: int) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
 
 
 @contextmanager
