@@ -109,6 +109,8 @@ def _wanted(detail: ErrorDetails) -> str:
         return f"expected {detail['msg']}"
     text = _EXPECTED.get(detail["type"])
     context = detail.get("ctx", {})
+    if detail["type"] == "value_error":
+        return str(context["error"])
     if text is None:
         return detail["msg"][:1].lower() + detail["msg"][1:]
     hint = did_you_mean(str(detail["input"]), re.findall(r"'([^']+)'", str(context.get("expected", ""))))
