@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
@@ -30,10 +30,6 @@ HEAD = (
 BODY = b'%d,"decoded_payload":{"temperature":%d.%02d,"humidity":%d,"pressure":%d,"pm25":%d.4},"received_at":"%s"}}'
 
 
-def _an_hour_ago() -> datetime:
-    return datetime.now(UTC) - timedelta(hours=1)
-
-
 @dataclass(frozen=True, slots=True)
 class Load:
     """What to publish, and how hard."""
@@ -41,7 +37,7 @@ class Load:
     count: int = 10_000
     rate: float | None = None
     """Messages a second over all connections; without one, as fast as acknowledged."""
-    formats: tuple[str, ...] = ("tts_v3",)
+    formats: Sequence[str] = ("tts_v3",)
     """Some of FORMATS, in turn. `tts_v3` alone is the uplink of the benchmarks: 288 bytes, four values."""
     connections: int = 4
     things: int = 100
@@ -50,7 +46,7 @@ class Load:
     seed: int = 0
     times: Times = "numbered"
     """numbered: `start` and a millisecond for each number; now: when it is built."""
-    start: datetime = field(default_factory=_an_hour_ago)
+    start: datetime = field(default_factory=lambda: datetime.now(UTC))
     patience: float | None = 60.0
     """Seconds that a broker that is away is waited for; None: for ever."""
 
@@ -88,16 +84,20 @@ class Outcome:
 
 def run(
     mqtt_url: str,
-    load: Load,
     *,
     stop: threading.Event | None = None,
     progress: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> Outcome:
-    """Publish a load and return what was acknowledged.
+    """Publish a load and return what was acknowledged; `options` are the fields of `Load`.
 
-    A broker that dies gets again what it has not acknowledged, once it is back. `progress` is told how
-    many are acknowledged. Raises OSError where no connection was ever made.
+    Numbered times end now unless `start` is given. A broker that dies gets again what it has not
+    acknowledged, once it is back. `progress` is told how many are acknowledged. Raises OSError where
+    no connection was ever made.
     """
+    load = Load(**options)
+    if "start" not in options:
+        load = replace(load, start=load.start - timedelta(microseconds=load.count * STEP))
     stop = stop or threading.Event()
     connections = min(load.connections, load.things)
     prefix = f"simulate-{os.getpid()}"
@@ -122,7 +122,7 @@ def ceiling(load: Load) -> float:
 
 def generate(load: Load, share: int, shares: int) -> Iterator[Outgoing]:
     """Build one connection's share of the load; a thing stays with one connection."""
-    if load.formats == ("tts_v3",):
+    if list(load.formats) == ["tts_v3"]:
         return _uplinks(load, share, shares)
     return _city(load, share, shares)
 

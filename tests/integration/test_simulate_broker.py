@@ -61,45 +61,42 @@ def numbers(load: Load, listener: Listener) -> list[int]:
 
 
 def test_every_numbered_message_arrives_at_nats(nats: embedded.Nats) -> None:
-    load = Load(count=1000, things=7, connections=3, start=START)
-    listener = Listener(nats.url, load.count)
-    outcome = simulate.run(f"mqtt://{nats.host}:{nats.port}", load)
+    listener = Listener(nats.url, 1000)
+    outcome = simulate.run(f"mqtt://{nats.host}:{nats.port}", count=1000, things=7, connections=3)
     assert listener.full.wait(20)
     listener.close()
     assert (outcome.published, outcome.acknowledged, outcome.unacknowledged) == (1000, 1000, ())
-    assert numbers(load, listener) == list(range(1000))
+    assert numbers(outcome.load, listener) == list(range(1000))
 
 
 def test_every_numbered_message_arrives_at_mosquitto(mosquitto: Mosquitto) -> None:
-    load = Load(count=1000, things=10, connections=2, start=START)
-    listener = Listener(mosquitto.url, load.count)
-    outcome = simulate.run(mosquitto.url, load)
+    listener = Listener(mosquitto.url, 1000)
+    outcome = simulate.run(mosquitto.url, count=1000, things=10, connections=2, start=START)
+    assert outcome.load.start == START
     assert listener.full.wait(20)
     listener.close()
     assert outcome.acknowledged == 1000
-    assert numbers(load, listener) == list(range(1000))
+    assert numbers(outcome.load, listener) == list(range(1000))
 
 
 def test_what_a_restarted_broker_had_not_acknowledged_comes_again(mosquitto: Mosquitto) -> None:
-    load = Load(count=4000, things=10, connections=2, rate=2000, start=START)
-    listener = Listener(mosquitto.url, load.count)
+    listener = Listener(mosquitto.url, 4000)
     restart = threading.Timer(0.7, mosquitto.restart)
     restart.start()
-    outcome = simulate.run(mosquitto.url, load)
+    outcome = simulate.run(mosquitto.url, count=4000, things=10, connections=2, rate=2000)
     restart.join()
     assert listener.full.wait(30)
     listener.close()
     assert outcome.acknowledged == 4000
     assert outcome.reconnects >= 1
-    assert numbers(load, listener) == list(range(4000))
+    assert numbers(outcome.load, listener) == list(range(4000))
 
 
 def test_a_stopped_load_knows_what_is_acknowledged(mosquitto: Mosquitto) -> None:
-    load = Load(count=1_000_000, rate=2000)
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    outcome = simulate.run(mosquitto.url, load, stop=stop)
-    assert 0 < outcome.acknowledged < load.count
+    outcome = simulate.run(mosquitto.url, count=1_000_000, rate=2000, stop=stop)
+    assert 0 < outcome.acknowledged < 1_000_000
     assert outcome.published == outcome.acknowledged + len(outcome.unacknowledged)
 
 
@@ -114,4 +111,4 @@ def test_a_login_is_sent(nats: embedded.Nats) -> None:
 
 def test_nobody_there(free_port) -> None:
     with pytest.raises(OSError, match="refused"):
-        simulate.run(f"mqtt://127.0.0.1:{free_port()}", Load(count=1, patience=0))
+        simulate.run(f"mqtt://127.0.0.1:{free_port()}", count=1, patience=0)
