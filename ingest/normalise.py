@@ -1,0 +1,220 @@
+"""What a decoder took → observations in the vocabulary's terms: identity, property, unit, time, plausibility.
+
+Pure, and the hot path: what a name and a unit come to is worked out once (`ingest.rules`); each value then
+costs one multiply-add and two comparisons. Observations are those of OGC SensorThings 1.1,
+https://docs.ogc.org/is/18-088/18-088.html#observation
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any, NamedTuple
+
+from broker.errors import BadMessage
+from broker.identity import identify
+from broker.model import (
+    Datastream,
+    Ignored,
+    Inventory,
+    Message,
+    Observation,
+    Place,
+    Quality,
+    Reading,
+    Signal,
+    Skipped,
+    Source,
+)
+from broker.vocabulary import Vocabulary
+from ingest.rules import Rule, Rules, read_boolean, read_number
+
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+MAX_TEXT = 1024
+"""Characters of a text result."""
+
+_RANGE, _SPREAD, _RECEIVED = int(Quality.RANGE), int(Quality.SPREAD), int(Quality.RECEIVED)
+_TICK = timedelta(microseconds=1)
+_NUMBERS = (float, int)
+_NOTHING = frozenset(
+    {
+        "",
+        "-",
+        "--",
+        "unavailable",
+        "unknown",
+        "none",
+        "null",
+        "nan",
+        "n/a",
+        "na",
+        "inf",
+        "-inf",
+        "error",
+        "undefined",
+    }
+)
+
+
+_Taken = tuple[Rule, float | None, Any, int]
+"""Rule, number, else another result, quality flags."""
+
+
+class Normalised(NamedTuple):
+    """A message in the broker's terms. `ignored` says why there is no observation; None where there are some."""
+
+    observations: list[Observation]
+    places: list[Place]
+    signals: list[Signal]
+    inventories: list[Inventory]
+    skipped: list[Skipped]
+    ignored: str | None
+
+
+class Normaliser:
+    """Turns decoded messages into observations; remembers its rules from one message to the next."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._rules = Rules(vocabulary)
+
+    def normalise(self, decoded: Sequence[Any], message: Message, source: Source) -> Normalised:
+        """Normalise what the source's decoder took from the message.
+
+        Raises BadMessage: `time` for a phenomenon time before 1990, beyond `source.max_future` or older than
+        `source.max_age`; `identity` where nothing names the thing; `name` for a name that cannot be one.
+        """
+        readings = [item for item in decoded if type(item) is Reading]
+        rest = [item for item in decoded if type(item) is not Reading]
+        skipped = [item for item in rest if type(item) is Skipped]
+        if message.retained and readings:
+            readings, rest = _timed(readings, rest)
+        observations = self._observations(readings, message, source, skipped)
+        if len(observations) > 1 and len({row[:2] for row in observations}) < len(observations):
+            observations = _spread(observations)
+        return Normalised(
+            observations,
+            [_placed(item, message, source) for item in rest if type(item) is Place],
+            [Signal(_thing(item.thing, message, source), item.values) for item in rest if type(item) is Signal],
+            [item for item in rest if type(item) is Inventory],
+            skipped,
+            None if observations else _ignored(rest, skipped),
+        )
+
+    def _observations(
+        self, readings: list[Reading], message: Message, source: Source, skipped: list[Skipped]
+    ) -> list[Observation]:
+        observations: list[Observation] = []
+        rules, checked, device, thing = self._rules, message.received, None, ""
+        for own, name, value, time, unit, end, qualifier, quality in readings:
+            start, flags = (time, quality) if time else (message.received, quality | _RECEIVED)
+            if start is not checked:
+                checked = _checked(start, message, source)
+            if own is not device:
+                device, thing = own, _thing(own, message, source)
+            rule = rules[name, unit]
+            # Nearly all values: a number in the vocabulary's unit that is plausible.
+            number: Any = value if rule.plain and type(value) in _NUMBERS else None
+            result = None
+            if number is None or not rule.low <= number <= rule.high:
+                taken = self._taken(rule, name, value, unit)
+                if isinstance(taken, Skipped):
+                    skipped.append(taken)
+                    continue
+                rule, number, result, more = taken
+                flags |= more
+            stream = Datastream(
+                thing, rule.property, (qualifier and rule.joined(qualifier)) or rule.qualifier, rule.unit
+            )
+            observations.append(Observation(stream, start, end, number, result, flags))
+        return observations
+
+    def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:
+        """Take a value that is no plain number: convert, read a text, or say why it is left out."""
+        if rule.kind == "boolean":
+            truth = read_boolean(value)
+            return Skipped(name, "not a boolean") if truth is None else (rule, None, truth, 0)
+        if type(value) is str:
+            written = read_number(value)
+            if written is None:
+                return _text(rule, name, value)
+            value = written[0]
+            rule = self._rules[name, unit or written[1]]
+        if type(value) is bool:
+            return Skipped(name, "boolean") if rule.kind else (rule, None, value, 0)
+        if type(value) not in _NUMBERS:
+            return Skipped(name, "no value")
+        return _number(rule, name, value)
+
+
+def _number(rule: Rule, name: str, value: float) -> _Taken | Skipped:
+    number = value * rule.scale + rule.offset
+    if not isfinite(number):
+        return Skipped(name, "not a number")
+    if rule.converts:
+        number = round(number, 9)
+    return rule, number, None, 0 if rule.low <= number <= rule.high else _RANGE
+
+
+def _text(rule: Rule, name: str, value: str) -> _Taken | Skipped:
+    word = value.strip()
+    if word.lower() in _NOTHING:
+        return Skipped(name, "unavailable")
+    if rule.kind:
+        return Skipped(name, "text")
+    if len(word) > MAX_TEXT or "\0" in word:
+        return Skipped(name, "text too long" if len(word) > MAX_TEXT else "control character")
+    return rule, None, word, 0
+
+
+def _thing(device: str, message: Message, source: Source) -> str:
+    return identify(source, device or message.identity or "", message.topic)
+
+
+def _checked(time: datetime, message: Message, source: Source) -> datetime:
+    """Return the time if the source allows it. Where a device's clock is wrong, nothing that it says is dated."""
+    lead = (time - message.received).total_seconds()
+    if lead > source.max_future:
+        raise BadMessage(
+            f"time: at most {source.max_future:g} s after the receive time, found later", reason="time"
+        )
+    if time < EARLIEST:
+        raise BadMessage("time: since 1990, found earlier", reason="time")
+    if source.max_age is not None and -lead > source.max_age:
+        raise BadMessage(
+            f"time: at most {source.max_age:g} s before the receive time, found earlier", reason="time"
+        )
+    return time
+
+
+def _placed(place: Place, message: Message, source: Source) -> Place:
+    if place.time is not None:
+        _checked(place.time, message, source)
+    return place._replace(thing=_thing(place.thing, message, source))
+
+
+def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], list[Any]]:
+    """Of a retained message only values with a time of their own are measurements: the rest is state."""
+    timed = [reading for reading in readings if reading.time is not None]
+    return timed, rest if timed else [*rest, Ignored("retained")]
+
+
+def _spread(observations: list[Observation]) -> list[Observation]:
+    """Move values of one datastream and time apart by 1 µs, in their order, and flag them."""
+    seen: set[tuple[Datastream, datetime]] = set()
+    spread = []
+    for row in observations:
+        start = row.start
+        while (row.datastream, start) in seen:
+            start += _TICK
+        seen.add((row.datastream, start))
+        spread.append(row if start is row.start else row._replace(start=start, quality=row.quality | _SPREAD))
+    return spread
+
+
+def _ignored(rest: list[Any], skipped: list[Skipped]) -> str:
+    """Say why a message has no observation: what its decoder said, else what it had instead."""
+    said = next((item.reason for item in rest if type(item) is Ignored), None)
+    if said is not None:
+        return said
+    if skipped:
+        return skipped[0].reason
+    return next((type(item).__name__.lower() for item in rest), "no value")

@@ -1,0 +1,221 @@
+"""What formats share: parse JSON whatever surrounds it, and take the values out of an object of any depth."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from functools import lru_cache
+from math import isfinite
+from typing import Any, NamedTuple
+
+import orjson
+
+from broker.errors import BadMessage
+from broker.model import Place, Reading, Signal, Skipped
+from broker.vocabulary import plain
+from ingest.times import moment
+
+Item = Reading | Place | Signal | Skipped
+
+MAX_DEPTH = 12
+MAX_VALUES = 2000
+"""Values that one object may hold: more is no sensor, and each would become a datastream."""
+
+_ROLES = {
+    "time": "time timestamp ts datetime dateobserved observedat phenomenontime resulttime measuredat recordedat "
+    "createdat sentat epoch timeinstant unixtime timeutc datetimeutc dateutc measurementtime readingtime",
+    "latitude": "latitude lat",
+    "longitude": "longitude lon lng long",
+    "signal": "rssi snr fcnt linkquality lqi channelrssi lorasnr lorarssi fcntup spreadingfactor wifirssi",
+    "unit": "unit units uom unitcode",
+    "value": "value val reading",
+    "personal": "plate licenseplate licenceplate numberplate platenumber kenteken nummerplaat plateutf8 lpr anpr",
+}
+_ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
+
+
+class Scope(NamedTuple):
+    """Where the walk is: what its readings inherit. `text` keeps texts that are no numbers."""
+
+    thing: str
+    time: datetime | None
+    zone: tzinfo
+    text: bool
+
+
+def parse(payload: bytes) -> Any:
+    """Parse JSON; a byte order mark and trailing NULs are cut off, `NaN` becomes a float.
+
+    Raises BadMessage with the position, or with the wrong byte of what is not UTF-8.
+    """
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        return _parse_again(payload, error)
+
+
+def _parse_again(payload: bytes, first: orjson.JSONDecodeError) -> Any:
+    cut = payload.removeprefix(b"\xef\xbb\xbf").rstrip(b"\x00 \t\r\n")
+    try:
+        text = cut.decode("utf-8")
+        if b"NaN" in cut or b"Infinity" in cut:
+            return json.loads(text, parse_int=_whole)
+        return orjson.loads(text)
+    except UnicodeDecodeError as error:
+        raise BadMessage(
+            f"payload: expected UTF-8, found byte {error.start} that is not", reason="encoding"
+        ) from None
+    except (json.JSONDecodeError, RecursionError):
+        where = f"line {first.lineno} column {first.colno}"
+        raise BadMessage(f"payload: expected JSON, found bytes: {_why(first)} at {where}") from None
+
+
+def _why(error: orjson.JSONDecodeError) -> str:
+    return error.msg.split(":", 1)[0]
+
+
+def _whole(digits: str) -> float:
+    return float(digits)
+
+
+def expect(value: Any, kind: type, field: str) -> Any:
+    """Return the value if it is of the JSON type; raises BadMessage that names the field and what was found."""
+    if type(value) is not kind:
+        raise BadMessage(f"{field}: expected {_name(kind)}, found {_name(type(value))}")
+    return value
+
+
+def text_or(value: Any, default: str = "") -> str:
+    """Return the value if it is a text, else `default`."""
+    return value if type(value) is str else default
+
+
+def _name(kind: type) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(kind, "a number")
+
+
+@lru_cache(maxsize=8192)
+def role(key: str) -> str:
+    """Tell what a key is other than a measurement (time, latitude, signal, unit, …); "" if it is one."""
+    return _ROLE.get(plain(key), "")
+
+
+def values(document: Mapping[str, Any], scope: Scope) -> list[Item]:
+    """Take every value of an object: numbers and booleans, and texts if the scope says so.
+
+    Nested names are joined with dots, list indexes among them. An object with a time of its own gives it
+    to its values; `{"value": 21, "unit": "Cel"}` is one value; latitude and longitude become a Place, radio
+    quality a Signal. Raises BadMessage for what is nested too deep or holds too many values.
+    """
+    found: list[Item] = []
+    _walk(document, "", scope, found, 0)
+    return found
+
+
+def _walk(node: Mapping[str, Any], path: str, scope: Scope, found: list[Item], depth: int) -> None:
+    if depth > MAX_DEPTH or len(found) > MAX_VALUES:
+        raise BadMessage(f"payload: expected at most {MAX_VALUES} values, {MAX_DEPTH} deep", reason="size")
+    thing, time, _, text = scope
+    special: dict[str, Any] = {}
+    for key, value in node.items():
+        meaning = role(key)
+        if meaning:
+            special[key] = value
+            continue
+        kind = type(value)
+        name = f"{path}.{key}" if path else key
+        if kind is float or kind is int or kind is bool or (kind is str and text):
+            found.append(Reading(thing, name, value, time))
+        elif kind is not str:
+            _descend(value, name, scope, found, depth)
+    if special:
+        _special(special, path, scope, found, depth)
+
+
+def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int) -> None:
+    if isinstance(value, dict):
+        own = _own_time(value, scope)
+        _walk(value, name, scope if own is None else scope._replace(time=own), found, depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _descend(item, _indexed(name, index, item), scope, found, depth + 1)
+    elif value is None:
+        found.append(Skipped(name, "null"))
+    elif isinstance(value, int | float | bool) or scope.text:
+        found.append(Reading(scope.thing, name, value, scope.time))
+    if depth > MAX_DEPTH or len(found) > MAX_VALUES:
+        raise BadMessage(f"payload: expected at most {MAX_VALUES} values, {MAX_DEPTH} deep", reason="size")
+
+
+def _indexed(name: str, index: int, item: Any) -> str:
+    """History (items with times of their own) is one series; anything else is told apart by its index."""
+    if isinstance(item, dict) and any(role(key) == "time" for key in item):
+        parent, _, _ = name.rpartition(".")
+        return parent
+    return f"{name}.{index}"
+
+
+def _own_time(node: Mapping[str, Any], scope: Scope) -> datetime | None:
+    for key, value in node.items():
+        if role(key) == "time":
+            return own_time(value, scope.zone)
+    return None
+
+
+def own_time(value: Any, zone: tzinfo) -> datetime | None:
+    """Return the time that a value is; None where it is none (an uptime, a time of day)."""
+    try:
+        return moment(value, zone)
+    except BadMessage:
+        return None
+
+
+def _special(special: dict[str, Any], path: str, scope: Scope, found: list[Item], depth: int) -> None:
+    by_role = {role(key): value for key, value in special.items()}
+    if "personal" in by_role:
+        key = next(key for key in special if role(key) == "personal")
+        raise BadMessage(f"{key}: number plates are for cameras, not for this format", reason="personal")
+    if "value" in by_role:
+        _valued(special, by_role, path, scope, found, depth)
+    signal = {key: value for key, value in special.items() if role(key) == "signal" and _number(value)}
+    if signal:
+        found.append(Signal(scope.thing, signal))
+    if "latitude" in by_role and "longitude" in by_role:
+        found.append(place(scope.thing, by_role["latitude"], by_role["longitude"], scope.time))
+
+
+def _valued(
+    special: dict[str, Any], by_role: dict[str, Any], path: str, scope: Scope, found: list[Item], depth: int
+) -> None:
+    unit = text_or(by_role.get("unit")) or None
+    for key, value in special.items():
+        if role(key) != "value":
+            continue
+        before = len(found)
+        _descend(value, path or key, scope._replace(text=scope.text or unit is not None), found, depth)
+        found[before:] = [
+            item._replace(unit=unit) if isinstance(item, Reading) else item for item in found[before:]
+        ]
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def place(thing: str, latitude: Any, longitude: Any, time: datetime | None = None) -> Place | Skipped:
+    """Return the Place at these WGS 84 degrees; Skipped where they are no place on earth, or 0, 0."""
+    north, east = degrees(latitude), degrees(longitude)
+    if north is None or east is None or not (-90 <= north <= 90 and -180 <= east <= 180) or north == east == 0:
+        return Skipped("location", "implausible")
+    return Place(thing, {"type": "Point", "coordinates": [east, north]}, time)
+
+
+def degrees(value: Any) -> float | None:
+    """Return a coordinate as a number; texts are read, None is what is none."""
+    if type(value) is str and _DEGREES.fullmatch(value):
+        return float(value)
+    return float(value) if _number(value) else None
+
+
+_DEGREES = re.compile(r"\s*[+-]?\d{1,3}(\.\d{1,20})?\s*")
