@@ -80,12 +80,17 @@ def instance(data: Path) -> str:
 def keys(data: Path, chosen: Path | None) -> Path:
     """Where the keys lie: `chosen`, else below the user's state folder. Never under `data`.
 
-    Who gets hold of a copy or a backup of the data must not get the keys with it. Raises BadConfig.
+    Who gets hold of a copy or a backup of the data must not get the keys with it. The folder is made if
+    it is missing. Raises BadConfig.
     """
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = (chosen or Path(state) / "citybroker" / instance(data)).expanduser().resolve()
     if folder.is_relative_to(data):
         raise BadConfig(f"the keys must not lie under the data directory {data}: choose another --keys")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadConfig(f"the keys cannot be kept in {folder} ({error.strerror}): choose another --keys") from None
     return folder
 
 

@@ -2,14 +2,19 @@
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import structlog
 
 from broker.errors import BrokerError
+
+SAFE = (BrokerError, OSError, ImportError, AttributeError, NameError)
+"""Errors whose text cannot hold a value of a message."""
 
 
 def configure(role: str) -> None:
@@ -35,6 +40,17 @@ def configure(role: str) -> None:
     )
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    sys.excepthook = _log_end
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ends the process is logged like all else: the interpreter would print the error's text."""
+    structlog.get_logger().critical("ended by an unexpected error", exc_info=(kind, error, trace))
+
+
+def _log_end_of_thread(args: threading.ExceptHookArgs) -> None:
+    structlog.get_logger().critical("a thread ended by an unexpected error", exc_info=args.exc_value)
 
 
 def _named(role: str) -> Any:
@@ -50,7 +66,7 @@ def _without_values(_logger: Any, _method: str, event: MutableMapping[str, Any])
     found = event.pop("exc_info", None)
     error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
     if isinstance(error, BaseException):
-        event["error"] = str(error) if isinstance(error, BrokerError) else type(error).__name__
+        event["error"] = f"{type(error).__name__}: {error}" if isinstance(error, SAFE) else type(error).__name__
         event["at"] = " < ".join(
             f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
             for frame in reversed(traceback.extract_tb(error.__traceback__))

@@ -40,7 +40,8 @@ class Child:
     program: Callable[[], Program]
     ready: Callable[[int], bool]
     """Whether the process with this id does its work."""
-    restarts: bool = True
+    settled: bool = False
+    """Whether it was ready once: before that its end is the end of the run, after that it is restarted."""
     process: subprocess.Popen[bytes] | None = None
     born: float = 0.0
     failures: int = 0
@@ -83,18 +84,16 @@ class Family:
 
     def wait(self, child: Child) -> None:
         """Look after all until `child` is ready. Raises ChildEnded if it ends first, Stopped if asked to."""
-        while not (child.pid and child.ready(child.pid)):
-            if child.process is not None and child.process.poll() is not None:
-                raise ChildEnded(f"{child.name} ended with {child.process.returncode}{self._last_words(child)}")
-            self.pause(TICK / 5)
+        self.wait_until(lambda: bool(child.pid) and child.ready(child.pid))
+        child.settled = True
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Look after all until `condition` holds. Raises Stopped if asked to stop."""
+        """Look after all until `condition` holds. Raises ChildEnded, Stopped."""
         while not condition():
             self.pause(TICK / 5)
 
     def pause(self, seconds: float = TICK) -> None:
-        """Restart what is due, then wait a little. Raises Stopped if asked to stop."""
+        """Wait a little, then restart what is due. Raises ChildEnded, Stopped."""
         if self.stop.wait(seconds):
             raise Stopped
         for child in self.members:
@@ -107,8 +106,11 @@ class Family:
             self.members.remove(child)
 
     def _look_after(self, child: Child) -> None:
-        if child.pid or not child.restarts:
+        if child.pid:
             return
+        if not child.settled:
+            code = child.process.returncode if child.process else None
+            raise ChildEnded(f"{child.name} ended with {code}{_last_words(child)}")
         now = time.monotonic()
         if child.due is None:
             child.failures = 0 if now - child.born > SETTLED else child.failures + 1
@@ -120,8 +122,9 @@ class Family:
             child.start()
             self.changed(self)
 
-    def _last_words(self, child: Child) -> str:
-        output = child.running.output if child.running else None
-        if output is None or not output.exists():
-            return ""
-        return f": {children.last_line(output.read_text(errors='replace'))} (more in {output})"
+
+def _last_words(child: Child) -> str:
+    output = child.running.output if child.running else None
+    if output is None or not output.exists():
+        return ""
+    return f": {children.last_line(output.read_text(errors='replace'))} (more in {output})"

@@ -111,9 +111,9 @@ def _prepare(options: Options, config: Config, data: Path, keys: Path) -> Run:
         key=store.broker_key(),
         in_flight=nats.in_flight([source.topic for source in config.source], config.ingest.max_in_flight),
     )
-    database = postgres.prepare(data)
     ports.check(options.host, options.mqtt_port, "--mqtt-port")
     ports.check(options.host, options.http_port, "--http-port")
+    database = postgres.prepare(data)
     endpoints = dict(zip(("up", "ingest", "publish", "serve"), ports.free(4), strict=True))
     return Run(options, config, data, keys, database, broker, endpoints)
 
@@ -136,12 +136,14 @@ def _start(run: Run, family: Family) -> None:
     run.admitted = True
     nats.admit(run.broker, broker.pid)
     family.wait_until(lambda: nats.is_admitting(run.broker))
-    family.start(Child("publish", lambda: _publish(run), lambda _: _lives(run, "publish")))
+    publish = Child("publish", lambda: _publish(run), lambda _: _lives(run, "publish"))
+    family.start(publish)
+    family.wait(publish)
     family.wait(serve)
     run.readiness.set("publishers", None)
     log.info("ready", http=run.http_url, mqtt=run.device_url, data=str(run.data))
     if run.options.demo:
-        family.start(Child("devices", lambda: _devices(run), lambda _: True))
+        family.start(Child("devices", lambda: _devices(run), lambda _: True, settled=True))
 
 
 @contextmanager
