@@ -1,7 +1,9 @@
 """Documentation is tested: every setting, metric, plug-in, command and address is in it, and nothing else."""
 
 import json
+import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,10 +11,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
 from prometheus_client import REGISTRY
 from pydantic_core import PydanticUndefined
 
 from broker import config, metrics, modules, periods, settings
+from deploy import cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests/samples/README.md"])
@@ -120,3 +124,73 @@ def test_every_link_leads_somewhere(page):
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert not broken
+
+
+def commands(command: Any, path: str = "citybroker") -> dict[str, Any]:
+    """{citybroker rejects list: its command} of all that do something."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return {path: command}
+    return {
+        name: leaf for word, child in below.items() for name, leaf in commands(child, f"{path} {word}").items()
+    }
+
+
+ROOT_COMMAND = typer.main.get_command(cli.app)
+COMMANDS = commands(ROOT_COMMAND)
+
+
+def test_every_command():
+    headings = re.findall(r"^## `(.*)`$", (ROOT / "docs/commands.md").read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option(name):
+    options = [one for one in COMMANDS[name].params if one.param_type_name == "option" and one.name != "help"]
+    documented = {flag: cells[0] for flag, cells in rows(section("docs/commands.md", f"## `{name}`")).items()}
+    assert documented == {one.opts[0]: default_of(one) for one in options}
+    variables = [ENV + one.opts[0].removeprefix("--").replace("-", "_").upper() for one in options]
+    assert [one.envvar for one in options] == variables
+
+
+def default_of(option: Any) -> str:
+    if option.required:
+        return "required"
+    return "–" if option.default is None or option.default is False else f"`{option.default}`"
+
+
+def shell_lines(page: Path) -> list[str]:
+    """Commands of the page's shell blocks, with continued lines joined and `x` for what is quoted."""
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    text = re.sub(r"'[^']*'|\"[^\"]*\"", "x", "\n".join(blocks).replace("\\\n", " "))
+    return [line.strip() for line in text.splitlines()]
+
+
+def words_of(line: str, program: str) -> list[list[str]]:
+    """The arguments of each call of `program` in a line of shell."""
+    calls = re.split(r"[|;]|&&", line)
+    words = [shlex.split(call, comments=True) for call in calls]
+    return [call[1:] for call in words if call and Path(call[0]).name == program]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_in_the_docs_exist(page, monkeypatch):
+    for name in [variable for variable in os.environ if variable.startswith(ENV)]:
+        monkeypatch.delenv(name)
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in shell_lines(page):
+        for arguments in words_of(line, "make"):
+            assert {word for word in arguments if "=" not in word and word != "x"} <= targets, line
+        for arguments in words_of(line, "citybroker"):
+            parse(arguments)
+
+
+def parse(arguments: list[str]) -> None:
+    """Have the command line understand the arguments; nothing runs. Fails as it would."""
+    command, context = ROOT_COMMAND, None
+    while getattr(command, "commands", None):
+        context = command.make_context(command.name, arguments, parent=context, resilient_parsing=False)
+        arguments = [*context._protected_args, *context.args]
+        _, command, arguments = command.resolve_command(context, arguments)
+    command.make_context(command.name, arguments, parent=context)
