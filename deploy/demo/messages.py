@@ -12,11 +12,18 @@ from deploy.demo.passages import Vehicle, passages
 from deploy.demo.rhythm import ZONE
 
 Payload = tuple[str, bytes]
+APPLICATION = str(UUID(int=0xA1, version=4))
+"""Of all devices at ChirpStack."""
 
 
 def message(thing: Thing, start: datetime, end: datetime) -> Payload:
     """Return what a sensor publishes at `end` about [start, end)."""
     return _SENSORS[thing.format](thing, city.measure(thing, start, end), start, end)
+
+
+def place(thing: Thing, moment: datetime) -> Payload | None:
+    """Return what tells where a thing is, for networks that tell it apart from the measurements."""
+    return _chirpstack_place(thing, moment) if thing.format == "chirpstack_v4" else None
 
 
 def passage(camera: Thing, vehicle: Vehicle) -> Payload:
@@ -77,21 +84,7 @@ def _tts(thing: Thing, values: Values, _: datetime, end: datetime) -> Payload:
 def _chirpstack(thing: Thing, values: Values, _: datetime, end: datetime) -> Payload:
     """Write an uplink: https://www.chirpstack.io/docs/chirpstack/integrations/events.html."""
     seconds = int(end.timestamp())
-    application = str(UUID(int=0xA1, version=4))
-    body = {
-        "deduplicationId": str(UUID(int=_bits(thing, end), version=4)),
-        "time": end.isoformat(timespec="microseconds"),
-        "deviceInfo": {
-            "tenantId": str(UUID(int=1, version=4)),
-            "tenantName": "Stadsregio",
-            "applicationId": application,
-            "applicationName": "geluid",
-            "deviceProfileName": "ws302",
-            "deviceName": thing.name,
-            "devEui": thing.identity,
-            "deviceClassEnabled": "CLASS_A",
-            "tags": {"gemeente": thing.town},
-        },
+    body = _chirpstack_event(thing, end) | {
         "devAddr": "01" + thing.identity[-6:],
         "adr": True,
         "dr": 5,
@@ -111,7 +104,36 @@ def _chirpstack(thing: Thing, values: Values, _: datetime, end: datetime) -> Pay
         "txInfo": {"frequency": 868300000},
         "regionConfigId": "eu868",
     }
-    return f"application/{application}/device/{thing.identity}/event/up", _json(body)
+    return f"application/{APPLICATION}/device/{thing.identity}/event/up", _json(body)
+
+
+def _chirpstack_place(thing: Thing, moment: datetime) -> Payload:
+    location = {
+        "latitude": thing.latitude,
+        "longitude": thing.longitude,
+        "altitude": 0,
+        "source": "GEO_RESOLVER_GNSS",
+    }
+    body = _chirpstack_event(thing, moment) | {"location": location}
+    return f"application/{APPLICATION}/device/{thing.identity}/event/location", _json(body)
+
+
+def _chirpstack_event(thing: Thing, moment: datetime) -> dict[str, object]:
+    return {
+        "deduplicationId": str(UUID(int=_bits(thing, moment), version=4)),
+        "time": moment.isoformat(timespec="microseconds"),
+        "deviceInfo": {
+            "tenantId": str(UUID(int=1, version=4)),
+            "tenantName": "Stadsregio",
+            "applicationId": APPLICATION,
+            "applicationName": "geluid",
+            "deviceProfileName": "ws302",
+            "deviceName": thing.name,
+            "devEui": thing.identity,
+            "deviceClassEnabled": "CLASS_A",
+            "tags": {"gemeente": thing.town},
+        },
+    }
 
 
 def _senml(thing: Thing, values: Values, _: datetime, end: datetime) -> Payload:
@@ -266,7 +288,7 @@ _NGSI = {
 _SENML = {
     "temperature": ("temperature", "Cel"),
     "relativeHumidity": ("humidity", "%RH"),
-    "atmosphericPressure": ("pressure", "hPa"),
+    "atmosphericPressure": ("barometric_pressure", "hPa"),
     "windSpeed": ("wind_speed", "m/s"),
     "windDirection": ("wind_direction", "deg"),
     "precipitation": ("rain", "mm"),

@@ -45,15 +45,16 @@ def history(
     """
     stop = stop or threading.Event()
     now = datetime.now(UTC)
-    since = max(_quarter(now - timedelta(hours=hours)), _marked(mark))
+    since = max(_quarter(now - timedelta(hours=hours)), marked(mark))
     line = Line(mqtt_url, f"demo-history-{seed}", window=1000, stop=stop)
+    line.deliver(_outgoing(_places(since, seed)), patience=None)
     with _bar(console) as advance:
-        for start, end, periods in _chunks(since, now):
+        for start, end, periods in chunks(since, now):
             batch = due(start, end, periods, seed)
             if not line.deliver(_outgoing(batch), patience=None):
                 break
             since = end
-            _note(mark, since)
+            note(mark, since)
             advance((end - start) / CHUNK, (now - end) / CHUNK)
     line.close()
     return since
@@ -79,7 +80,7 @@ def live(
             break
         done = now
         if time.monotonic() - noted > MARK_EVERY:
-            _note(mark, done)
+            note(mark, done)
             noted = time.monotonic()
     line.close()
 
@@ -93,12 +94,18 @@ def due(start: datetime, end: datetime, periods: dict[str, int], seed: int = 0) 
         else:
             found += [
                 (tick, *messages.message(thing, before, tick))
-                for before, tick in _ticks(thing, start, end, periods[thing.subject])
+                for before, tick in ticks(thing, start, end, periods[thing.subject])
             ]
     return sorted(found, key=itemgetter(0))
 
 
-def _ticks(thing: Thing, start: datetime, end: datetime, period: int) -> Iterator[tuple[datetime, datetime]]:
+def _places(moment: datetime, seed: int) -> list[Timed]:
+    """Return what tells where those are whose measurements do not."""
+    told = [messages.place(thing, moment) for thing in city.things(seed)]
+    return [(moment, *payload) for payload in told if payload]
+
+
+def ticks(thing: Thing, start: datetime, end: datetime, period: int) -> Iterator[tuple[datetime, datetime]]:
     """Yield (tick before, tick); a thing has its own second, so that not all speak at once.
 
     The quarter hours of the history are ticks of everything: there counts go over from one rhythm to the other.
@@ -112,7 +119,7 @@ def _ticks(thing: Thing, start: datetime, end: datetime, period: int) -> Iterato
         before, tick = tick, tick + length
 
 
-def _chunks(since: datetime, now: datetime) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
+def chunks(since: datetime, now: datetime) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
     """Yield (start, end, periods): hour by hour in the rhythm of the history, the rest in the live one."""
     last = max(_quarter(now), since)
     while since < last:
@@ -151,14 +158,16 @@ def _outgoing(batch: list[Timed]) -> list[Outgoing]:
     return [Outgoing(number, topic.encode(), payload) for number, (_, topic, payload) in enumerate(batch)]
 
 
-def _marked(mark: Path | None) -> datetime:
+def marked(mark: Path | None) -> datetime:
+    """Read how far an earlier demo came; the beginning of time if there was none."""
     try:
         return datetime.fromisoformat(mark.read_text()) if mark else datetime.min.replace(tzinfo=UTC)
     except (OSError, ValueError):
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _note(mark: Path | None, moment: datetime) -> None:
+def note(mark: Path | None, moment: datetime) -> None:
+    """Keep how far the demo is."""
     if mark:
         new = mark.with_suffix(".new")
         new.write_text(moment.isoformat())
