@@ -1,6 +1,6 @@
 """What LoRaWAN network servers have in common: one uplink through several gateways, values without units."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -19,10 +19,10 @@ class Options(BaseModel):
     """By the payload's own name: `units = { distance = "mm" }`."""
 
 
-def with_units(found: Sequence[Item], units: Mapping[str, str] | None) -> list[Item]:
+def with_units(found: list[Item], units: Mapping[str, str] | None) -> list[Item]:
     """Return the readings with the units that the configuration gives."""
     if not units:
-        return list(found)
+        return found
     return [
         item._replace(unit=units[item.name]) if isinstance(item, Reading) and item.name in units else item
         for item in found

@@ -70,6 +70,20 @@ class Normalised(NamedTuple):
     ignored: str | None
 
 
+class _Things(dict[str, str]):
+    """The identity of each device of one message."""
+
+    def __init__(self, message: Message, source: Source) -> None:
+        super().__init__()
+        self._message = message
+        self._source = source
+
+    def __missing__(self, device: str) -> str:
+        named = device or self._message.identity or ""
+        thing = self[device] = identify(self._source, named, self._message.topic)
+        return thing
+
+
 class Normaliser:
     """Turns decoded messages into observations; remembers its rules from one message to the next."""
 
@@ -83,33 +97,29 @@ class Normaliser:
         `source.max_age`; `identity` where nothing names the thing; `name` for a name that cannot be one.
         """
         readings = [item for item in decoded if type(item) is Reading]
-        rest = [item for item in decoded if type(item) is not Reading]
-        skipped = [item for item in rest if type(item) is Skipped]
+        rest = [item for item in decoded if type(item) is not Reading] if len(readings) < len(decoded) else []
         if message.retained and readings:
             readings, rest = _timed(readings, rest)
-        observations = self._observations(readings, message, source, skipped)
-        if len(observations) > 1 and len({row[:2] for row in observations}) < len(observations):
-            observations = _spread(observations)
-        return Normalised(
-            observations,
-            [_placed(item, message, source) for item in rest if type(item) is Place],
-            [Signal(_thing(item.thing, message, source), item.values) for item in rest if type(item) is Signal],
-            [item for item in rest if type(item) is Inventory],
-            skipped,
-            None if observations else _ignored(rest, skipped),
-        )
+        normalised = Normalised([], [], [], [], [], None)
+        things = _Things(message, source)
+        self._observe(readings, message, source, things, normalised)
+        for item in rest:
+            _keep(item, message, source, things, normalised)
+        observations = normalised.observations
+        if not observations:
+            return normalised._replace(ignored=_ignored(rest, normalised.skipped))
+        if len(observations) > 1 and len({row.datastream for row in observations}) < len(observations):
+            return normalised._replace(observations=_spread(observations))
+        return normalised
 
-    def _observations(
-        self, readings: list[Reading], message: Message, source: Source, skipped: list[Skipped]
-    ) -> list[Observation]:
-        observations: list[Observation] = []
-        rules, checked, device, thing = self._rules, message.received, None, ""
+    def _observe(
+        self, readings: list[Reading], message: Message, source: Source, things: _Things, into: Normalised
+    ) -> None:
+        rules, checked, observations = self._rules, message.received, into.observations
         for own, name, value, time, unit, end, qualifier, quality in readings:
             start, flags = (time, quality) if time else (message.received, quality | _RECEIVED)
             if start is not checked:
                 checked = _checked(start, message, source)
-            if own is not device:
-                device, thing = own, _thing(own, message, source)
             rule = rules[name, unit]
             # Nearly all values: a number in the vocabulary's unit that is plausible.
             number: Any = value if rule.plain and type(value) in _NUMBERS else None
@@ -117,15 +127,14 @@ class Normaliser:
             if number is None or not rule.low <= number <= rule.high:
                 taken = self._taken(rule, name, value, unit)
                 if isinstance(taken, Skipped):
-                    skipped.append(taken)
+                    into.skipped.append(taken)
                     continue
                 rule, number, result, more = taken
                 flags |= more
             stream = Datastream(
-                thing, rule.property, (qualifier and rule.joined(qualifier)) or rule.qualifier, rule.unit
+                things[own], rule.property, (qualifier and rule.joined(qualifier)) or rule.qualifier, rule.unit
             )
             observations.append(Observation(stream, start, end, number, result, flags))
-        return observations
 
     def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:
         """Take a value that is no plain number: convert, read a text, or say why it is left out."""
@@ -165,10 +174,6 @@ def _text(rule: Rule, name: str, value: str) -> _Taken | Skipped:
     return rule, None, word, 0
 
 
-def _thing(device: str, message: Message, source: Source) -> str:
-    return identify(source, device or message.identity or "", message.topic)
-
-
 def _checked(time: datetime, message: Message, source: Source) -> datetime:
     """Return the time if the source allows it. Where a device's clock is wrong, nothing that it says is dated."""
     lead = (time - message.received).total_seconds()
@@ -185,10 +190,18 @@ def _checked(time: datetime, message: Message, source: Source) -> datetime:
     return time
 
 
-def _placed(place: Place, message: Message, source: Source) -> Place:
-    if place.time is not None:
-        _checked(place.time, message, source)
-    return place._replace(thing=_thing(place.thing, message, source))
+def _keep(item: Any, message: Message, source: Source, things: _Things, into: Normalised) -> None:
+    """Put what is no reading where it belongs."""
+    if type(item) is Place:
+        if item.time is not None:
+            _checked(item.time, message, source)
+        into.places.append(Place(things[item.thing], item.geometry, item.time, item.name))
+    elif type(item) is Signal:
+        into.signals.append(Signal(things[item.thing], item.values))
+    elif type(item) is Skipped:
+        into.skipped.append(item)
+    elif type(item) is Inventory:
+        into.inventories.append(item)
 
 
 def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], list[Any]]:

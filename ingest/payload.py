@@ -213,6 +213,8 @@ def place(thing: str, latitude: Any, longitude: Any, time: datetime | None = Non
 
 def degrees(value: Any) -> float | None:
     """Return a coordinate as a number; texts are read, None is what is none."""
+    if type(value) is float:
+        return value
     if type(value) is str and _DEGREES.fullmatch(value):
         return float(value)
     return float(value) if _number(value) else None

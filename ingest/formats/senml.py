@@ -162,9 +162,7 @@ def _named(base: str, own: str, unit: str | None) -> tuple[str, str]:
     if own:
         return "", own
     thing, _, name = base.rstrip(_ENDS).rpartition("/" if "/" in base else ":")
-    return (
-        (_thing(thing), name) if thing and name else ("", base.rstrip(_ENDS) or _BY_UNIT.get(unit or "", "value"))
-    )
+    return (thing, name) if thing and name else ("", base.rstrip(_ENDS) or _BY_UNIT.get(unit or "", "value"))
 
 
 def _places(degrees: Mapping[tuple[str, str], float]) -> list[Item]:
