@@ -194,3 +194,13 @@ def parse(arguments: list[str]) -> None:
         arguments = [*context._protected_args, *context.args]
         _, command, arguments = command.resolve_command(context, arguments)
     command.make_context(command.name, arguments, parent=context)
+
+
+@pytest.mark.parametrize(
+    ("page", "package"), [("docs/formats.md", "ingest.formats"), ("docs/cameras.md", "anpr.cameras")]
+)
+def test_every_option_of_a_plug_in(page, package):
+    lines = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| `(\w+)` \|", section(page, "## Options"), re.MULTILINE)
+    documented = {(name, option) for names, option in lines for name in re.findall(r"\w+", names)}
+    models = {name: module.Options for name, module in modules.load(package).items() if hasattr(module, "Options")}
+    assert documented == {(name, option) for name, model in models.items() for option in model.model_fields}
