@@ -1,8 +1,8 @@
 """Number series of BE, NL, LU, DE and FR, and the one correction that they allow.
 
-A camera mixes up O/0, I/1, B/8, S/5 and Z/2. Where the country is known and exactly one of its series fits the
-read, each position says whether a letter or a digit belongs there. Otherwise the read stays as it is: a wrong
-correction would join two vehicles.
+A camera mixes up O/0, I/1, B/8, S/5 and Z/2. Where the country is known and one of its series fits the read with
+fewer such changes than any other, each position says whether a letter or a digit belongs there. Otherwise the
+read stays as it is: a wrong correction would join two vehicles.
 
 Series: `A` is a letter, `9` a digit. BE https://nl.wikipedia.org/wiki/Belgisch_kenteken, NL
 https://nl.wikipedia.org/wiki/Nederlands_kenteken (sidecodes; 12–14 are there so that they are not corrected away).
@@ -29,8 +29,9 @@ def correct(plate: str, country: str | None) -> str:
     series = SERIES.get(country or "")
     if not series or plate.translate(SHAPE) in series:
         return plate
-    fits = {fit for pattern in series if (fit := _fit(plate, pattern)) is not None}
-    return fits.pop() if len(fits) == 1 else plate
+    fits = [fit for pattern in series if (fit := _fit(plate, pattern)) is not None]
+    changes = [sum(a != b for a, b in zip(plate, fit, strict=True)) for fit in fits]
+    return fits[changes.index(min(changes))] if changes and changes.count(min(changes)) == 1 else plate
 
 
 def _fit(plate: str, pattern: str) -> str | None:
