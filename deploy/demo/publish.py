@@ -45,7 +45,7 @@ def history(
     """
     stop = stop or threading.Event()
     now = datetime.now(UTC)
-    since = max(_quarter(now - timedelta(hours=hours)), marked(mark))
+    since = max(quarter(now - timedelta(hours=hours)), marked(mark))
     line = Line(mqtt_url, f"demo-history-{seed}", window=1000, stop=stop)
     line.deliver(_outgoing(_places(since, seed)), patience=None)
     with _bar(console) as advance:
@@ -121,16 +121,16 @@ def ticks(thing: Thing, start: datetime, end: datetime, period: int) -> Iterator
 
 def chunks(since: datetime, now: datetime) -> Iterator[tuple[datetime, datetime, dict[str, int]]]:
     """Yield (start, end, periods): hour by hour in the rhythm of the history, the rest in the live one."""
-    last = max(_quarter(now), since)
+    last = max(quarter(now), since)
     while since < last:
-        end = min(_quarter(since + CHUNK), last)
+        end = min(quarter(since + CHUNK), last)
         yield since, end, HISTORY
         since = end
     if since < now:
         yield since, now, LIVE
 
 
-def _quarter(moment: datetime) -> datetime:
+def quarter(moment: datetime) -> datetime:
     """Return the last quarter of an hour."""
     return moment - (moment - datetime(1970, 1, 1, tzinfo=UTC)) % QUARTER
 
