@@ -233,13 +233,13 @@ class Subscriber:
         while self._running:
             try:
                 self._connect()
-                failures = self._serve() or failures + 1
+                failures = 0 if self._serve() else failures + 1
             except OSError as error:
                 self._wait_for_broker(str(error))
                 failures += 1
             MQTT_CONNECTED.set(0)
             if self._running:
-                time.sleep(BACK_OFF[min(failures, len(BACK_OFF)) - 1] if failures else 0)
+                time.sleep(BACK_OFF[min(failures, len(BACK_OFF) - 1)])
 
     def _wait_for_broker(self, why: str) -> None:
         if not self._readiness.missing().get("mqtt", "").startswith("waiting"):
@@ -254,20 +254,20 @@ class Subscriber:
         self._client.connect(self._address.host, self._address.port, KEEPALIVE)
         MQTT_CONNECTS.inc()
 
-    def _serve(self) -> int:
-        """Move packets until the connection ends; 0 if it had been subscribed, so that no back-off is due."""
-        subscribed = 0
+    def _serve(self) -> bool:
+        """Move packets until the connection ends; true if it had been subscribed, so that no back-off is due."""
+        subscribed = False
         while (connection := self._client.socket()) is not None:
             self._send()
             if not self._running and not self._client.want_write():
                 self._client.disconnect()
                 self._client.loop_write()
-                return 0
+                return True
             self._move(connection)
             self._client.loop_misc()
-            subscribed = subscribed or int(self.subscribed)
+            subscribed = subscribed or self.subscribed
         self._wait_for_broker("the connection was lost")
-        return 0 if subscribed else 1
+        return subscribed
 
     def _move(self, connection: Any) -> None:
         """Wait for something to read, to write or to do, a second at most, and do it."""

@@ -6,15 +6,18 @@ is away the same batch is tried again, and nothing is acknowledged.
 """
 
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from threading import Event
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
+from anpr.keys import KeyStore
 from anpr.plate import Reader
 from broker.config import Config
 from broker.errors import BadMessage, StoreRefused, StoreUnavailable
@@ -36,8 +39,10 @@ from ingest.normalise import Normaliser
 from ingest.writer import Taken, Writer
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 BEAT = 1.0
+ROTATE_EVERY = 30.0
 RETRY = (0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -57,6 +62,7 @@ class Taker:
         self._normaliser = normaliser
         self._reader = reader
         self._state = state
+        self._defects: set[tuple[str, str, str]] = set()
         self.source = lru_cache(maxsize=100_000)(self._source)
 
     def _source(self, topic: str) -> Source | None:
@@ -74,9 +80,19 @@ class Taker:
             return self._passages(message, source) if source.camera else self._observations(message, source)
         except BadMessage as error:
             return self._reject(message, source, error.reason, str(error))
+        except StoreUnavailable:
+            raise  # the key store is away: nothing is wrong with the message
         except Exception as error:  # noqa: BLE001  a decoder's defect must not stop the messages behind it
-            log.warning("decoder failed", source=source.name, error=type(error).__name__)
+            self._report(source, error)
             return self._reject(message, source, "decoder", f"the decoder failed: {type(error).__name__}")
+
+    def _report(self, source: Source, error: Exception) -> None:
+        """Name a decoder's defect once, by its place; its text could hold what the message held."""
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        defect = (source.name, type(error).__name__, f"{Path(place.filename).name}:{place.lineno}")
+        if defect not in self._defects:
+            self._defects.add(defect)
+            log.error("a decoder failed", source=defect[0], error=defect[1], at=defect[2])
 
     def _observations(self, message: Message, source: Source) -> Taken:
         state = self._state.setdefault(source.name, {})
@@ -90,7 +106,7 @@ class Taker:
         return Taken(
             message,
             source,
-            observations=found.observations if ignored is None else [],
+            observations=found.observations if ignored is None else (),
             places=found.places,
             signals=found.signals,
             inventories=found.inventories,
@@ -137,8 +153,18 @@ class Taker:
 class Pipeline:
     """Moves deliveries from the session to the store until told to stop."""
 
-    def __init__(self, config: Config, taker: Taker, writer: Writer, readiness: Readiness, stop: Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        taker: Taker,
+        writer: Writer,
+        readiness: Readiness,
+        stop: Event,
+        keys: KeyStore | None = None,
+    ) -> None:
         self._stop = stop
+        self._keys = keys
+        self._rotated = 0.0
         self._limits = config.ingest
         self._taker = taker
         self._writer = writer
@@ -161,13 +187,14 @@ class Pipeline:
 
     def _round(self, subscriber: Subscriber) -> None:
         delay = 0 if self._stop.is_set() else self._limits.batch_delay
+        self._rotate()
         deliveries = subscriber.take(self._limits.batch_messages, delay)
         self._again += subscriber.take_again()
         if not deliveries:
             self._rest(subscriber)
             return
         started = time.monotonic()
-        taken = [self._take(subscriber, delivery) for delivery in deliveries]
+        taken = [self._patiently(partial(self._take, subscriber, delivery)) for delivery in deliveries]
         first = deliveries[0].message.received
         for outcomes in self._persist(taken):
             messages.settle(outcomes)
@@ -200,28 +227,34 @@ class Pipeline:
             return [self._write([self._taker.refuse(taken[0], str(error))])]
 
     def _write(self, taken: list[Taken]) -> Outcomes:
+        flying = max(0, messages.in_flight - len(taken) - self._again)
+        work = partial(self._writer.write, taken, again=self._again, drained=_drained(taken), flying=flying)
+        outcomes = self._patiently(work)
+        self._again = 0
+        self._readiness.set("database", None)
+        return outcomes
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do this, again and again while the store is away; not for ever once we are to stop."""
         attempt = 0
         while True:
             try:
-                outcomes = self._writer.write(
-                    taken,
-                    again=self._again,
-                    drained=_drained(taken),
-                    flying=max(0, messages.in_flight - len(taken) - self._again),
-                )
+                return work()
             except StoreUnavailable as error:
                 if self._stop.is_set() and attempt >= len(RETRY):
                     raise  # nothing of it is acknowledged: the broker keeps it
                 self._wait(attempt, str(error))
                 attempt += 1
-                continue
-            self._again = 0
-            self._readiness.set("database", None)
-            return outcomes
+
+    def _rotate(self) -> None:
+        """Let no key outlive its day, also where no camera sends anything at night."""
+        if self._keys and time.monotonic() - self._rotated > ROTATE_EVERY:
+            self._rotated = time.monotonic()
+            self._patiently(partial(self._keys.rotate, datetime.now(UTC)))
 
     def _wait(self, attempt: int, why: str) -> None:
         if attempt == 0:
-            log.warning("ingest: waiting for the database", why=why)
+            log.warning("ingest: waiting for the store", why=why)
         STORE_RETRIES.inc()
         self._readiness.set("database", f"waiting: {why}")
         self._writer.forget()

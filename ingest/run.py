@@ -55,7 +55,7 @@ def run(
         state, obsolete = _remembered(database, name, config, readiness, stop)
         writer = Writer(database, load(), name, keep=config.rejects)
         taker = make_taker(config, keys, state)
-        pipeline = Pipeline(config, taker, writer, readiness, stop)
+        pipeline = Pipeline(config, taker, writer, readiness, stop, keys)
         subscriber.start(obsolete)
         pipeline.run(subscriber)
         _leave(database, writer, name, config, gone=subscriber.subscribed)

@@ -3,8 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -27,18 +26,17 @@ SEE_EVERY = timedelta(seconds=30)
 PRUNE_EVERY = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What one message became. Exactly one of: something carried, `ignored`, `reject`."""
 
     message: Message
     source: Source | None
-    observations: list[Observation] = field(default_factory=list)
-    passages: list[Passage] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    signals: list[Signal] = field(default_factory=list)
-    inventories: list[Inventory] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    observations: Sequence[Observation] = ()
+    passages: Sequence[Passage] = ()
+    places: Sequence[Place] = ()
+    signals: Sequence[Signal] = ()
+    inventories: Sequence[Inventory] = ()
+    skipped: Sequence[Skipped] = ()
     ignored: str | None = None
     reject: rejects.Reject | None = None
 
