@@ -28,6 +28,9 @@ def simulate(
         option("--times", "Phenomenon times: one millisecond apart up to now, or the clock."),
     ] = "numbered",
     seed: Annotated[int, option("--seed", "Another seed gives other values.")] = 0,
+    patience: Annotated[
+        float, option("--patience", "Seconds that a broker that is away is waited for.", min=0)
+    ] = 60,
     data: DataOption = options.DATA,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +61,7 @@ def simulate(
                 things=things,
                 seed=seed,
                 times=times,
+                patience=patience,
                 progress=progress,
             )
         except OSError as error:
