@@ -43,7 +43,6 @@ class Datastream(NamedTuple):
     minimum: int | None
     current: bool
 
-    @property
     def name(self) -> str:
         """Thing, property and qualifier: what the outputs call it."""
         return "/".join(part for part in (self.thing, self.property, self.qualifier) if part)
@@ -257,7 +256,8 @@ _EXPORT = f"""
                replace(phenomenon_start::text, ' ', 'T') || head
                || coalesce(result_number::text, csv_field(result #>> '{{}}'), '') || tail
                || case when phenomenon_end is null and quality = 0 and status = 'published' then E',,published\\n'
-                  else concat({_iso("phenomenon_end")}, ',', {_names("quality")}, ',', status, E'\\n') end, ''), 'UTF8'),
+                  else concat({_iso("phenomenon_end")}, ',', {_names("quality")}, ',', status, E'\\n')
+                  end, ''), 'UTF8'),
            count(*)
     from (select o.*, d.head, d.tail
           from published_observation o join d on d.id = o.datastream_id

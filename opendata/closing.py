@@ -1,0 +1,169 @@
+"""Closing buckets: when that may be done, and what then becomes of what is in them.
+
+A bucket closes at its end + lateness by the wall clock, but not while no ingest is alive, nor while
+one that may still hold something of it has not emptied its queue. What is closed stays closed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+import structlog
+
+from broker import vocabulary
+from broker.config import Config
+from broker.metrics import CELLS
+from broker.model import Cell, Datastream, Flow
+from broker.store import cells, feeds
+from broker.store.cells import Aggregate, Process
+from broker.store.database import Connection
+from opendata import disclosure
+from opendata.buckets import DAY, bucket_end, bucket_start
+from opendata.disclosure import Bucket
+from opendata.membership import LATTICE_STATISTIC, LATTICE_WINDOW, cell_qualifier, shows_flow, shows_flows, window
+
+ALIVE = timedelta(seconds=30)
+"""A process with an older heartbeat is dead."""
+FORGOTTEN = timedelta(hours=1)
+"""A dead one is not waited for any longer: what it held comes again to another, and counts as late."""
+PART = timedelta(days=1)
+"""The longest stretch of buckets that is closed in one step of publication."""
+
+log = structlog.get_logger()
+
+Flows: TypeAlias = Callable[[Connection, datetime, datetime, datetime], list[Flow]]
+Decided: TypeAlias = tuple[int, Cell]
+
+
+class Span(NamedTuple):
+    """Buckets of one window that close together: [start, end)."""
+
+    window: timedelta
+    start: datetime
+    end: datetime
+
+
+class Closed(NamedTuple):
+    """How many cells were decided, and whether there is more to close at once."""
+
+    cells: int = 0
+    more: bool = False
+
+
+def horizon(processes: Sequence[Process], now: datetime, lateness: timedelta) -> datetime | None:
+    """Up to when buckets may be closed; None: none may. Pure.
+
+    A process of role `history` is waited for like an ingest, but is none: it ends.
+    """
+    if not any(one.role == "ingest" and now - one.heartbeat <= ALIVE for one in processes):
+        return None
+    drained = [one.drained for one in processes if not is_forgotten(one, now)]
+    if None in drained:
+        return None
+    return min([now - lateness, *filter(None, drained)])
+
+
+def is_forgotten(one: Process, now: datetime) -> bool:
+    """Whether a process has been dead for so long that nobody waits for it."""
+    return now - one.heartbeat > FORGOTTEN
+
+
+def close_all(connection: Connection, config: Config, flows: Flows, until: datetime, now: datetime) -> Closed:
+    """Close what may be closed of every window, a part at a time."""
+    reached = cells.frontiers(connection)
+    windows = {window(feed) for feed in config.feed if feed.policy == "aggregate"}
+    spans = [_span(connection, config, one, reached.get(one), until) for one in sorted(windows)]
+    decided = sum(_close(connection, config, flows, span, now) for span in spans if span)
+    more = any(span and bucket_end(span.end, span.window, config.zone) <= until for span in spans)
+    return Closed(decided, more)
+
+
+def _span(
+    connection: Connection, config: Config, length: timedelta, reached: datetime | None, until: datetime
+) -> Span | None:
+    """The next part of a window to close: from the frontier, or from the first data there are."""
+    end = bucket_start(until, length, config.zone)
+    if reached is not None and reached >= end:
+        return None
+    first = _first(connection, config, length, reached)
+    if first is None or first >= until:
+        if reached is not None:
+            cells.close(connection, length, end)
+        return None
+    start = bucket_start(first, length, config.zone)
+    start = max(start, reached) if reached else start
+    if start >= end:
+        return None
+    part = max(bucket_end(start, length, config.zone), bucket_start(start + PART, length, config.zone))
+    return Span(length, start, min(end, part))
+
+
+def _first(connection: Connection, config: Config, length: timedelta, reached: datetime | None) -> datetime | None:
+    parents = {parent for parent, _ in cells.series(connection, length)}
+    found = [cells.first(connection, sorted(parents), reached) if parents else None]
+    if length == LATTICE_WINDOW and _has_lattice(config):
+        # Buckets without a passage are listed too, or their absence would tell that there was none.
+        found.append(reached or cells.first_passage(connection))
+    return min((moment for moment in found if moment), default=None)
+
+
+def _has_lattice(config: Config) -> bool:
+    return any(shows_flows(feed) for feed in config.feed)
+
+
+def _close(connection: Connection, config: Config, flows: Flows, span: Span, now: datetime) -> int:
+    decided = [*_aggregates(connection, config, span), *_flows(connection, config, flows, span, now)]
+    cells.close(connection, span.window, span.end)
+    if not decided:
+        return 0
+    sequence = feeds.next_step(connection, now)
+    cells.decide(connection, decided, sequence)
+    streams = {stream for stream, _ in decided}
+    feeds.advance(connection, feeds.holders(connection, streams), sequence)
+    for _, cell in decided:
+        CELLS.labels(cell.status).inc()
+    log.info("buckets closed", until=span.end.isoformat(), cells=len(decided), sequence=sequence)
+    return len(decided)
+
+
+def _aggregates(connection: Connection, config: Config, span: Span) -> Iterator[Decided]:
+    series = cells.series(connection, span.window)
+    keys = cells.property_keys(connection, sorted({parent for parent, _ in series}))
+    by_rule: dict[str, list[int]] = {}
+    for parent, key in keys.items():
+        known = vocabulary.load().find(key)
+        by_rule.setdefault(known.averaging if known else "arithmetic", []).append(parent)
+    bucket = cells.day(config.city.timezone) if span.window >= DAY else cells.sub_day(span.window)
+    for rule, parents in by_rule.items():
+        for found in cells.aggregate(connection, parents, (span.start, span.end), bucket, rule):
+            yield from _decide(found, series, bucket_end(found.start, span.window, config.zone))
+
+
+def _decide(
+    found: Aggregate, series: dict[tuple[int, str], list[tuple[int, int | None]]], end: datetime
+) -> Iterator[Decided]:
+    nameless = Datastream("", "", "", "")  # a cell of the ledger goes by the datastream's number
+    for statistic, value in found.values.items():
+        for stream, minimum in series.get((found.datastream, statistic), []):
+            if value is not None:
+                bucket = Bucket(nameless, found.start, end, value, found.n)
+                yield stream, disclosure.disclose(bucket, minimum or 1)
+
+
+def _flows(connection: Connection, config: Config, flows: Flows, span: Span, now: datetime) -> Iterable[Decided]:
+    if span.window != LATTICE_WINDOW or not _has_lattice(config):
+        return []
+    found = [
+        flow
+        for flow in flows(connection, span.start, span.end, now)
+        if any(shows_flow(feed, flow.datastream.property, flow.kind) for feed in config.feed)
+    ]
+    named = [flow._replace(datastream=_cell_stream(flow.datastream)) for flow in found]
+    minimum = config.anpr.minimum
+    pairs = [(flow.datastream, flow.kind) for flow in named]
+    streams = cells.lattice(connection, pairs, LATTICE_WINDOW, LATTICE_STATISTIC, minimum)
+    return [(streams[cell.datastream], cell) for cell in disclosure.disclose_flows(named, minimum)]
+
+
+def _cell_stream(stream: Datastream) -> Datastream:
+    return stream._replace(qualifier=cell_qualifier(stream.qualifier, LATTICE_WINDOW, LATTICE_STATISTIC))
