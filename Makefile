@@ -66,7 +66,7 @@ node: ## packages of tests/node (TimescaleDB in WebAssembly), where npm is
 	 else echo "npm not found: tests on TimescaleDB cannot run"; fi
 
 $(NODE): tests/node/package-lock.json
-	cd tests/node && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	cd tests/node && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 # A missing or unsuitable Python is one line; a venv without pip (Debian without python3-venv) counts as one.

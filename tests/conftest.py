@@ -1,6 +1,7 @@
 """Fixtures for all tests: real servers, one PostgreSQL per pytest process, a fresh database per test."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,16 @@ SHARED = Path(__file__).parents[2] / "shared"
 """The material that the work started from; only beside a developer's checkout."""
 
 collect_ignore_glob = [] if SHARED.is_dir() else ["*/test_shared_*.py"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With CI=true nothing is skipped: a skip fails with its reason."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although CI=true: {report.longreprtext or report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
