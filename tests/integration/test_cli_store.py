@@ -1,0 +1,204 @@
+"""Commands that look into the database and repair it: rejects, things, status, migrate."""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from typer.testing import CliRunner
+
+from broker.store import batches, rejects
+from broker.store.database import Database
+from broker.store.rejects import Reject
+from deploy.cli import app
+
+RECEIVED = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+CITY = """
+[city]
+id = "gent"
+name = "Gent"
+[[source]]
+name = "air"
+topic = "air/+"
+format = "senml"
+"""
+CLEAN = {f"CITYBROKER_{name}": None for name in ("CONFIG", "JSON", "DATA", "MQTT_URL", "DATABASE_URL", "KEYS")}
+
+
+@pytest.fixture
+def invoke(tmp_path):
+    """Run a command on the database of an URL; nothing runs on its --data."""
+
+    def command(url, *arguments):
+        environment = CLEAN | {"CITYBROKER_DATABASE_URL": url, "CITYBROKER_DATA": str(tmp_path)}
+        found = CliRunner(env=environment).invoke(app, list(arguments))
+        return found.exit_code, found.stdout, found.stderr
+
+    return command
+
+
+@pytest.fixture
+def run(database, invoke):
+    """Run a command on the test's database, under the login of ingest."""
+    return partial(invoke, database.ingest)
+
+
+@pytest.fixture
+def refused(database):
+    """Two rejects: 1 of a sensor, whose payload is now understood, and 2 of a camera."""
+    sensor = Reject("air", "air/7", "syntax", "why", RECEIVED, False, 30, b'[{"n":"temp","u":"Cel","v":4}]')
+    camera = Reject("gate", "anpr/1", "syntax", "why", RECEIVED, False, 99, None, {"direction": "text"})
+    store = Database(database.ingest)
+    with store.transaction() as connection:
+        rejects.add(connection, [sensor, camera], batches.number(connection))
+    store.close()
+
+
+@pytest.fixture
+def city(tmp_path):
+    path = tmp_path / "city.toml"
+    path.write_text(CITY)
+    return str(path)
+
+
+def _lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_rejects_are_listed_newest_first(run, refused):
+    code, stdout, _ = run("rejects", "list", "--json")
+    camera, sensor = _lines(stdout)
+    assert code == 0
+    assert (camera["id"], camera["topic"], camera["replayable"]) == (2, "anpr/1", False)
+    assert (sensor["received"], sensor["reason"], sensor["replayable"]) == ("2026-11-24T10:00:00Z", "syntax", True)
+    assert len(_lines(run("rejects", "list", "--json", "--limit", "1")[1])) == 1
+
+
+def test_rejects_for_a_pipe_are_lines_with_tabs(run, refused):
+    rows = [line.split("\t") for line in run("rejects", "list")[1].splitlines()]
+    assert rows[0] == ["id", "received", "source", "topic", "reason", "detail", "bytes", "replay"]
+    assert rows[1] == ["2", "2026-11-24T10:00:00Z", "gate", "anpr/1", "syntax", "why", "99", "no: camera"]
+    assert rows[2][-1] == "possible"
+
+
+def test_a_reject_is_shown_with_its_payload(run, refused):
+    (line,) = _lines(run("rejects", "show", "1")[1])
+    assert line["payload"] == '[{"n":"temp","u":"Cel","v":4}]'
+    assert run("rejects", "show", "1", "--payload")[1] == line["payload"]
+
+
+def test_of_a_camera_only_names_and_types_are_shown(run, refused):
+    (line,) = _lines(run("rejects", "show", "2")[1])
+    assert line["fields"] == {"direction": "text"}
+    assert "payload" not in line
+    code, stdout, stderr = run("rejects", "show", "2", "--payload")
+    assert (code, stdout) == (2, "")
+    assert "its payload was not kept" in stderr
+
+
+def test_a_reject_that_is_not_there(run):
+    code, _, stderr = run("rejects", "show", "17")
+    assert code == 2
+    assert stderr == "citybroker: there is no reject 17: see `citybroker rejects list`\n"
+
+
+def test_replay_stores_with_the_original_receive_time(run, refused, city, database):
+    code, stdout, _ = run("rejects", "replay", "--config", city, "--json")
+    assert code == 0
+    assert json.loads(stdout) == {"stored": 1, "duplicate": 0, "ignored": {}, "rejected": {}}
+    store = Database(database.ingest)
+    with store.transaction() as connection:
+        times = connection.execute("select phenomenon_start from observation").fetchall()
+    store.close()
+    assert times == [(RECEIVED,)]
+    assert run("rejects", "list")[1].splitlines()[2].endswith("\tdone")
+    assert run("rejects", "replay", "--config", city)[1].startswith("stored 0, ")
+
+
+def test_a_camera_is_not_replayed(run, refused, city):
+    code, _, stderr = run("rejects", "replay", "2", "--config", city)
+    assert code == 2
+    assert "it cannot be replayed" in stderr
+
+
+def test_an_import_makes_things_and_repeats_without_a_trace(run, tmp_path, database):
+    register = tmp_path / "things.csv"
+    register.write_text("identity,name,kind,lon,lat,owner\na,Air,sensor,3.72,51.05,city\nb,,,,,\n")
+    for _ in range(2):
+        assert run("things", "import", str(register), "--json") == (0, '{"things":2,"placed":1}\n', "")
+    a, b = _lines(run("things", "list", "--json")[1])
+    assert (a["identity"], a["name"], a["properties"]) == ("a", "Air", {"owner": "city"})
+    assert a["location"] == {"type": "Point", "coordinates": [3.72, 51.05]}
+    assert (b["identity"], b["name"], b["location"]) == ("b", "b", None)
+    store = Database(database.ingest)
+    with store.transaction() as connection:
+        assert connection.execute("select count(*) from historical_location").fetchone() == (1,)
+    store.close()
+
+
+def test_a_wrong_register_changes_nothing(run, tmp_path):
+    register = tmp_path / "things.csv"
+    register.write_text("identity,lon,lat\na,3.72,51.05\nb,3.72,151\n")
+    code, _, stderr = run("things", "import", str(register))
+    assert code == 2
+    assert stderr == f'citybroker: {register}:3: column "lat": found "151", expected degrees from -90 to 90\n'
+    assert run("things", "list", "--json")[1] == ""
+
+
+def test_things_for_a_pipe(run, tmp_path):
+    register = tmp_path / "things.geojson"
+    line = {"type": "LineString", "coordinates": [[3, 51], [4, 51]]}
+    features = [
+        {"type": "Feature", "id": "a", "properties": {}, "geometry": {"type": "Point", "coordinates": [3, 51]}},
+        {"type": "Feature", "id": "b", "properties": {"kind": "section"}, "geometry": line},
+        {"type": "Feature", "id": "c", "properties": {}, "geometry": None},
+    ]
+    register.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    assert run("things", "import", str(register))[1] == f"{register}: things: 3, with a place: 2\n"
+    rows = [row.split("\t") for row in run("things", "list")[1].splitlines()]
+    assert [(row[0], row[2], row[4]) for row in rows[1:]] == [
+        ("a", "sensor", "3.00000 51.00000"), ("b", "section", "LineString"), ("c", "sensor", "-"),
+    ]  # fmt: skip
+
+
+def test_counters_add_up(run, refused, city):
+    code, stdout, _ = run("status", "--counters", "--json")
+    found = json.loads(stdout)
+    assert code == 0
+    assert found["adds_up"] is True
+    assert (found["received"], found["stored"], found["ignored"], found["rejected"]) == (0, 0, {}, {})
+
+
+def test_counters_that_do_not_add_up_are_exit_code_1(run, database):
+    store = Database(database.ingest)
+    with store.transaction() as connection:
+        connection.execute(
+            """insert into batch (process, received, stored, duplicate, ignored, rejected)
+               values ('p', 9, 3, 1, '{"join": 2}', '{"time": 1, "syntax": 1}')"""
+        )
+    store.close()
+    code, stdout, _ = run("status", "--counters")
+    assert code == 1
+    words = [line.split() for line in stdout.splitlines()]
+    for wanted in (["received", "9"], ["ignored", "2"], ["join", "2"], ["rejected", "2"], ["adds", "up", "no"]):
+        assert wanted in words
+
+
+def test_migrate_says_what_it_did(invoke, empty_database):
+    code, stdout, _ = invoke(empty_database.owner, "migrate", "--json")
+    assert code == 0
+    assert "0001_model" in " ".join(json.loads(stdout)["applied"])
+    assert invoke(empty_database.owner, "migrate")[1] == "nothing to do: the schema is this version's\n"
+
+
+def test_an_older_database_names_the_command(invoke, empty_database):
+    code, _, stderr = invoke(empty_database.owner, "things", "list")
+    assert code == 2
+    assert "citybroker migrate" in stderr
+
+
+def test_a_database_that_is_away_is_one_line_and_exit_code_1(invoke, tmp_path):
+    code, stdout, stderr = invoke(f"host={tmp_path} connect_timeout=1", "things", "list")
+    assert (code, stdout) == (1, "")
+    assert len(stderr.splitlines()) == 1
+    assert stderr.startswith("citybroker: ")
