@@ -43,6 +43,8 @@ class Property:
     result: Result
     assumed: bool
     """A value without a unit is in `unit`."""
+    otherwise: str
+    """Key of the property that a value in a unit of another kind is of; "" if there is none."""
 
 
 class Vocabulary(Mapping[str, Property]):
@@ -102,6 +104,7 @@ def _property(key: str, table: dict[str, Any], prefixes: dict[str, str]) -> Prop
         aliases=tuple(table["aliases"]),
         result=table.get("result", "number"),
         assumed=table.get("assumed", True),
+        otherwise=table.get("otherwise", ""),
     )
 
 

@@ -23,14 +23,18 @@ MAX_VALUES = 2000
 
 _ROLES = {
     "time": "time timestamp ts datetime dateobserved observedat phenomenontime resulttime measuredat recordedat "
-    "createdat sentat epoch timeinstant unixtime timeutc datetimeutc dateutc measurementtime readingtime",
+    "createdat sentat epoch lastseen timeinstant unixtime timeutc datetimeutc dateutc measurementtime readingtime",
     "latitude": "latitude lat",
     "longitude": "longitude lon lng long",
     "signal": "rssi snr fcnt linkquality lqi channelrssi lorasnr lorarssi fcntup spreadingfactor wifirssi",
     "unit": "unit units uom unitcode",
     "value": "value val reading",
-    "personal": "plate licenseplate licenceplate numberplate platenumber kenteken nummerplaat plateutf8 lpr anpr",
+    "label": "name valuetype parameter measurand variable observedproperty",
+    "personal": "plate plateutf8 platetext lpr anpr",
 }
+_PLATES = ("licenseplate", "licenceplate", "numberplate", "platenumber", "kenteken", "nummerplaat")
+_IDENTITY = re.compile(r"(?:.*_)?id|.*[a-z](?:Id|ID)|ID")
+_SPACES = frozenset({"Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"})
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 
 
@@ -97,8 +101,11 @@ def _name(kind: type) -> str:
 
 @lru_cache(maxsize=8192)
 def role(key: str) -> str:
-    """Tell what a key is other than a measurement (time, latitude, signal, unit, …); "" if it is one."""
-    return _ROLE.get(plain(key), "")
+    """Tell what a key is other than a measurement (time, latitude, signal, unit, identity, …); "" if it is one."""
+    name = plain(key)
+    if any(plate in name for plate in _PLATES):
+        return "personal"
+    return _ROLE.get(name, "identity" if _IDENTITY.fullmatch(key) else "")
 
 
 def values(document: Mapping[str, Any], scope: Scope) -> list[Item]:
@@ -134,7 +141,9 @@ def _walk(node: Mapping[str, Any], path: str, scope: Scope, found: list[Item], d
 
 
 def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int) -> None:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and text_or(value.get("type")) in _SPACES and "coordinates" in value:
+        found.append(geometry(scope.thing, value, scope.time))
+    elif isinstance(value, dict):
         own = _own_time(value, scope)
         _walk(value, name, scope if own is None else scope._replace(time=own), found, depth + 1)
     elif isinstance(value, list):
@@ -175,9 +184,13 @@ def _special(special: dict[str, Any], path: str, scope: Scope, found: list[Item]
     by_role = {role(key): value for key, value in special.items()}
     if "personal" in by_role:
         key = next(key for key in special if role(key) == "personal")
-        raise BadMessage(f"{key}: number plates are for cameras, not for this format", reason="personal")
+        raise BadMessage(f"{key[:80]}: number plates are for cameras, not for this format", reason="personal")
+    label = by_role.get("label")
     if "value" in by_role:
         _valued(special, by_role, path, scope, found, depth)
+    elif scope.text and type(label) is str:
+        key = next(key for key in special if role(key) == "label")
+        found.append(Reading(scope.thing, f"{path}.{key}" if path else key, label, scope.time))
     signal = {key: value for key, value in special.items() if role(key) == "signal" and _number(value)}
     if signal:
         found.append(Signal(scope.thing, signal))
@@ -188,14 +201,18 @@ def _special(special: dict[str, Any], path: str, scope: Scope, found: list[Item]
 def _valued(
     special: dict[str, Any], by_role: dict[str, Any], path: str, scope: Scope, found: list[Item], depth: int
 ) -> None:
-    unit = text_or(by_role.get("unit")) or None
+    """Take `{"value": 21, "unit": "Cel"}` under its own name or, with `"parameter": "P1"`, under that."""
+    unit, label = text_or(by_role.get("unit")) or None, text_or(by_role.get("label"))
+    stem, _, index = path.rpartition(".")
+    parent = stem.rpartition(".")[0] if index.isdigit() else path
     for key, value in special.items():
         if role(key) != "value":
             continue
         before = len(found)
-        _descend(value, path or key, scope._replace(text=scope.text or unit is not None), found, depth)
+        name = f"{parent}.{label}".lstrip(".") if label else path or key
+        _descend(value, name, scope._replace(text=True), found, depth)
         found[before:] = [
-            item._replace(unit=unit) if isinstance(item, Reading) else item for item in found[before:]
+            item._replace(unit=unit) if isinstance(item, Reading) and unit else item for item in found[before:]
         ]
 
 
@@ -209,6 +226,26 @@ def place(thing: str, latitude: Any, longitude: Any, time: datetime | None = Non
     if north is None or east is None or not (-90 <= north <= 90 and -180 <= east <= 180) or north == east == 0:
         return Skipped("location", "implausible")
     return Place(thing, {"type": "Point", "coordinates": [east, north]}, time)
+
+
+def geometry(thing: str, found: Mapping[str, Any], time: datetime | None = None) -> Place | Skipped:
+    """Return the Place of a geometry (GeoJSON, https://www.rfc-editor.org/rfc/rfc7946), or Skipped."""
+    coordinates = found.get("coordinates")
+    if text_or(found.get("type")) not in _SPACES or not _on_earth(coordinates, 0):
+        return Skipped("location", "implausible")
+    return Place(thing, {"type": found["type"], "coordinates": coordinates}, time)
+
+
+def _on_earth(coordinates: Any, depth: int) -> bool:
+    """Tell whether these are WGS 84 positions, longitude first, however deep their arrays."""
+    if type(coordinates) is not list or not coordinates or depth > 4:
+        return False
+    if type(coordinates[0]) is list:
+        return all(_on_earth(part, depth + 1) for part in coordinates)
+    if len(coordinates) < 2 or not all(_number(number) for number in coordinates):
+        return False
+    east, north = coordinates[:2]
+    return abs(east) <= 180 and abs(north) <= 90 and (east, north) != (0, 0)
 
 
 def degrees(value: Any) -> float | None:

@@ -16,6 +16,10 @@ _BIG = float_info.max
 _PATH = re.compile(r"[./:]+")
 _CHANNEL = re.compile(r"(.+?)_(\d{1,3})")
 _SUFFIX = re.compile(r"(.+)_([A-Za-z%][A-Za-z0-9%]{0,5})")
+_WRAPPERS = frozenset(
+    {"data", "payload", "values", "measurements", "fields", "object", "decoded", "state", "body"}
+)
+"""Steps of a path that say nothing."""
 _SUFFIXES = {"c": "Cel", "f": "[degF]"}
 _NUMBER = re.compile(
     r"\s*([+-]?(?:0|[1-9]\d{0,14})(?:[.,]\d{1,17})?(?:[eE][+-]?\d{1,2})?)\s*(\S.{0,15})?", re.ASCII
@@ -78,7 +82,18 @@ def _rule(vocabulary: Vocabulary, name: str, unit: str | None) -> Rule:
         return Rule(match.name, match.qualifier, units.keep(unit or ""))
     if match.property.result != "number":
         return Rule(match.property.key, match.qualifier, "", kind=match.property.result, plain=False)
-    return _numeric(match.property, match.qualifier, unit or match.unit)
+    return _numeric(_meant(vocabulary, match.property, unit or match.unit), match.qualifier, unit or match.unit)
+
+
+def _meant(vocabulary: Vocabulary, item: Property, unit: str | None) -> Property:
+    """Return the property that a value in this unit is of: a battery in volts has a voltage, not a level."""
+    other = vocabulary.get(item.otherwise)
+    return other if other and unit and not _fits(item, unit) and _fits(other, unit) else item
+
+
+def _fits(item: Property, unit: str) -> bool:
+    code = units.code(unit)
+    return code is not None and units.conversion(code, item.unit) is not None
 
 
 def _numeric(item: Property, qualifier: str, unit: str | None) -> Rule:
@@ -108,10 +123,14 @@ def _match(vocabulary: Vocabulary, name: str) -> _Match:
     for start in range(len(parts)):
         match = _known(vocabulary, ".".join(parts[start:]))
         if match:
-            before = ".".join(parts[:start])
+            before = ".".join(_telling(parts[:start]))
             return match._replace(qualifier=".".join(filter(None, (before, match.qualifier))))
     own = max((index for index, part in enumerate(parts) if not part.isdigit()), default=len(parts) - 1)
-    return _Match(None, parts[own], ".".join(parts[:own] + parts[own + 1 :]))
+    return _Match(None, parts[own], ".".join(_telling(parts[:own] + parts[own + 1 :])))
+
+
+def _telling(parts: list[str]) -> list[str]:
+    return [part for part in parts if part.lower() not in _WRAPPERS]
 
 
 def _known(vocabulary: Vocabulary, name: str) -> _Match | None:
@@ -134,9 +153,9 @@ def _with_unit(vocabulary: Vocabulary, name: str) -> _Match | None:
         return None
     found = vocabulary.find(suffix[1])
     code = _SUFFIXES.get(suffix[2].lower()) or units.code(suffix[2])
-    if found and code and found.result == "number" and units.conversion(code, found.unit):
-        return _Match(found, suffix[1], "", code)
-    return None
+    if not (found and code and found.result == "number"):
+        return None
+    return _Match(found, suffix[1], "", code) if _fits(_meant(vocabulary, found, code), code) else None
 
 
 def read_number(text: str) -> tuple[float, str | None] | None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from broker.vocabulary import load
-from ingest.payload import degrees, expect, parse, text_or
+from ingest.payload import expect, geometry, parse, text_or
 from ingest.times import interval, moment
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
@@ -38,7 +38,6 @@ _FRACTIONS = frozenset(
 """0–1 in the models; who sends 54 means per cent."""
 _STATES = frozenset({"status", "state", "powerState", "airQualityLevel", "weatherType"})
 """Texts that are observations; others describe the thing."""
-_SPACES = frozenset({"Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"})
 _DATED = re.compile(r"[-:_.]?\d{4}-\d{2}-\d{2}[T_ ]\d{2}[:.]?\d{2}.*$")
 _LAST = re.compile(r"[^/#]+$")
 _MAX_DEPTH = 6
@@ -161,8 +160,8 @@ def _qualifier(attributes: list[Value]) -> str:
 
 def _items(value: Value, about: Entity, depth: int) -> list[Item]:
     name, content = value.name, value.value
-    if type(content) is dict and (content.get("type") in _SPACES or name == "location"):
-        return _place(content, about)
+    if type(content) is dict and (name == "location" or "coordinates" in content):
+        return [geometry(about.thing, content, about.start)]
     if name in _NO_MEASUREMENT or name.startswith(("date", "ref", "@")):
         return []
     if type(content) is dict:
@@ -206,27 +205,3 @@ def _unit(name: str, value: Any) -> str | None:
     if name.rpartition(".")[2] not in _FRACTIONS or isinstance(value, bool | str):
         return None
     return "1" if 0 <= value <= 1 else "%"
-
-
-def _place(geometry: Mapping[str, Any], about: Entity) -> list[Item]:
-    coordinates = geometry.get("coordinates")
-    if geometry.get("type") not in _SPACES or not _on_earth(coordinates, 0):
-        return [Skipped("location", "implausible")]
-    return [Place(about.thing, {"type": geometry["type"], "coordinates": coordinates}, about.start)]
-
-
-def _on_earth(coordinates: Any, depth: int) -> bool:
-    """Tell whether these are WGS 84 positions, longitude first, however deep their arrays."""
-    if type(coordinates) is not list or not coordinates or depth > 4:
-        return False
-    if type(coordinates[0]) is list:
-        return all(_on_earth(part, depth + 1) for part in coordinates)
-    position = [degrees(number) for number in coordinates[:2]]
-    east, north = position if len(position) == 2 else (None, None)
-    return (
-        east is not None
-        and north is not None
-        and abs(east) <= 180
-        and abs(north) <= 90
-        and (east, north) != (0, 0)
-    )

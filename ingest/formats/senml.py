@@ -115,8 +115,8 @@ def _timed(base: Base, record: Mapping[str, Any], message: Message, unit: str | 
         return None, unit
     try:
         return message.received + timedelta(seconds=seconds), unit, None, "", int(Quality.RECEIVED)
-    except OverflowError:
-        raise BadMessage("t: expected seconds, found a number too large", reason="time") from None
+    except (OverflowError, ValueError):
+        raise BadMessage("t: expected seconds, found a number that is none", reason="time") from None
 
 
 def _absolute(seconds: float) -> datetime:
