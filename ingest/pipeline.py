@@ -138,7 +138,7 @@ class Taker:
             received=message.received,
             retained=message.retained,
             length=len(message.payload),
-            payload=None if camera else message.payload,
+            payload=None if camera or reason == "personal" else message.payload,
             fields=fields,
         )
         return Taken(message, source, reject=reject)

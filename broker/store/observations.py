@@ -75,6 +75,7 @@ def merge(connection: Connection, rows: list[Row], batch: int) -> Merged:
     if not rows:
         return Merged(set(), set())
     columns = [list(column) for column in zip(*rows, strict=True)]
+    columns[3] = [None if number is None else float(number) for number in columns[3]]
     columns[4] = [None if result is None else orjson.dumps(result).decode() for result in columns[4]]
     new = connection.execute(MERGE, [batch, *columns]).fetchall()
     conflicts = connection.execute(CONFLICTS, columns).fetchall()

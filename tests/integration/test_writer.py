@@ -105,6 +105,22 @@ def test_a_message_is_stored_if_one_of_its_values_is_new(writer):
     assert (outcomes.stored, outcomes.duplicate, outcomes.observations) == (1, 0, 1)
 
 
+def test_a_merge_takes_results_of_every_kind(writer, store):
+    batch = [
+        taken(observation(1), observation(2.5, 1), observation(None, 2, result="open")),
+        taken(observation(None, 3, result={"a": True}, end=T0 + timedelta(hours=1)), n=1),
+    ]
+    write(writer, taken(observation(1)))
+    assert write(writer, *batch).observations == 3
+    assert write(writer, *batch).duplicate == 2
+    assert [row[2:4] for row in rows(store, STORED)] == [
+        (1.0, None),
+        (2.5, None),
+        (None, "open"),
+        (None, {"a": True}),
+    ]
+
+
 def test_a_merge_also_serves_batches_without_repetitions(writer):
     write(writer, taken(observation(1)))
     write(writer, taken(observation(1)))
