@@ -39,6 +39,9 @@ class Program:
     reach: Sequence[Path] = ()
     """What `account` must be able to reach, with a capability if need be."""
     stop: signal.Signals = ASKED
+    orphaned: signal.Signals = signal.SIGKILL
+    """What it gets when its supervisor is gone. Without the others a role has nothing to finish: what was
+    not committed comes again."""
     output: Path | None = None
     """A file for what it prints; None shares ours."""
 
@@ -64,7 +67,7 @@ def account(owned: Path, names: Sequence[str]) -> Account | None:
 
 def arguments(program: Program) -> list[str]:
     """The command line of `program` with the launcher in front."""
-    options = ["--parent", str(os.getpid()), "--signal", str(int(program.stop))]
+    options = ["--parent", str(os.getpid()), "--signal", str(int(program.orphaned))]
     if program.account:
         options += ["--user", f"{program.account.uid}:{program.account.gid}"]
     for path in program.reach:

@@ -13,6 +13,8 @@ from broker.errors import BadConfig
 from deploy import children
 from deploy.postgres import write_private
 
+SERVERS = ("postgres", "nats")
+
 
 @contextmanager
 def opened(data: Path, version: int) -> Iterator[Path]:
@@ -114,11 +116,11 @@ def forget_run(data: Path) -> None:
 
 
 def end_leftovers(data: Path) -> None:
-    """End the children of a run that was killed, if they still live."""
-    for pid, birth in read_run(data).get("children", {}).values():
-        if children.started(pid) == birth:
+    """End the roles of a run that was killed, if they still live; the servers look for theirs by themselves."""
+    for name, (pid, birth) in read_run(data).get("children", {}).items():
+        if name not in SERVERS and children.started(pid) == birth:
             with suppress(ProcessLookupError):
-                children.end(pid, children.ASKED)
+                children.end(pid, children.ASKED, patience=5)
 
 
 def trim_logs(data: Path, limit: int = 10 << 20) -> None:

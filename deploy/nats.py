@@ -133,6 +133,7 @@ def program(server: Nats, *, admitted: bool, output: Path | None = None) -> Prog
             "CITYBROKER_NATS_INGEST": server.password,
             "CITYBROKER_NATS_DEVICE": "p" + secrets.token_urlsafe(24),
         },
+        orphaned=signal.SIGTERM,
         output=output,
     )
 

@@ -119,6 +119,7 @@ def _program(server: Postgres, name: str, options: list[str], output: Path | Non
         account=server.account,
         reach=(binary, server.home / "hba.conf"),
         stop=signal.SIGINT,
+        orphaned=signal.SIGINT,
         output=output,
     )
 

@@ -1,6 +1,7 @@
 """The embedded MQTT broker: who may do what, when devices are let in, and what lies on its disk."""
 
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -216,3 +217,11 @@ def test_in_flight_is_shared_among_filters() -> None:
     assert broker.in_flight(["a/#", "b"], bound=70_000) == 21_845
     assert broker.in_flight(["a"], bound=100) == 100
     assert broker.in_flight([], bound=100) == 100
+
+
+def test_the_configuration_that_is_handed_out_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NATS_KEY", "NATS_INGEST", "NATS_DEVICE"):
+        monkeypatch.setenv(name, f"p{name}")
+    handed_out = Path(broker.__file__).parent / "nats" / "nats-server.conf"
+    command = [broker._binary(), "-t", "-c", str(handed_out)]
+    assert "is valid" in subprocess.run(command, capture_output=True, text=True, check=True).stderr

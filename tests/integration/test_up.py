@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -275,12 +276,17 @@ def test_a_child_that_is_killed_comes_back_and_nothing_is_lost(up: Up, name: str
     up.wait(lambda: up.stored() == 2)
 
 
+@pytest.fixture
+def theirs() -> Iterator[Path]:
+    """A folder of another user, which that user reaches without help."""
+    with TemporaryDirectory(prefix="citybroker-test-") as name:
+        yield Path(name)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_it_runs_as_another_user_than_root(tmp_path: Path, made: list[Up]) -> None:
-    folder = tmp_path / "theirs"
-    folder.mkdir()
-    one = Up(folder, NOBODY)
-    for path in (folder, folder / "city.toml"):
+def test_it_runs_as_another_user_than_root(theirs: Path, made: list[Up]) -> None:
+    one = Up(theirs, NOBODY)
+    for path in (theirs, theirs / "city.toml"):
         os.chown(path, *NOBODY)
     made.append(one)
     one.start().wait_ready()
@@ -289,4 +295,4 @@ def test_it_runs_as_another_user_than_root(tmp_path: Path, made: list[Up]) -> No
     owners = {Path(f"/proc/{pid}").stat().st_uid for pid in one.children.values()}
     assert owners == {NOBODY[0]}
     assert one.stop() == 0
-    assert f"belongs to user {NOBODY[0]}" in Up(folder).refused()
+    assert f"belongs to user {NOBODY[0]}" in Up(theirs).refused()
