@@ -4,12 +4,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from deploy.commands import options
 from deploy.commands.options import DataOption, JsonOption, MqttUrlOption, option
+
+if TYPE_CHECKING:
+    from deploy.simulate import Outcome
 
 
 def simulate(
@@ -34,65 +38,56 @@ def simulate(
     data: DataOption = options.DATA,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish numbered messages over MQTT, QoS 1, and count what was acknowledged.
+    """Publish numbered messages over MQTT, QoS 1, and count what was acknowledged; exit code 1 if not all.
 
-    Each message has a phenomenon time of its own, so that the store can tell which it holds. Without
-    --mqtt-url it goes to the instance that runs on --data. Exit code 1 if something was not
-    acknowledged.
+    Without --mqtt-url it goes to the instance that runs on --data.
 
     Try:
-      citybroker simulate --count 50000
       citybroker simulate --rate 200 --count 12000 --formats tts_v3,senml,ngsi_ld
-      citybroker simulate --mqtt-url mqtt://127.0.0.1:1883 --json
+      citybroker simulate --mqtt-url mqtt://127.0.0.1:1883 --count 50000 --json
     """
-    from deploy import simulate as load
-    from deploy.commands import output, running
-
-    chosen = _formats(formats or ["tts_v3"], load.FORMATS)
-    url = running.mqtt_url(mqtt_url, data)
-    with _progress(count, shown=not as_json) as progress:
-        try:
-            outcome = load.run(
-                url,
-                count=count,
-                rate=rate,
-                formats=chosen,
-                connections=connections,
-                things=things,
-                seed=seed,
-                times=times,
-                patience=patience,
-                progress=progress,
-            )
-        except OSError as error:
-            raise _unreachable(error) from None
-    if as_json:
-        output.emit(outcome.summary())
-    else:
-        typer.echo(
-            f"acknowledged {outcome.acknowledged} of {count} in {outcome.seconds} s, {outcome.rate:.0f} a second; "
-            f"sent again {outcome.resent}, reconnects {outcome.reconnects}"
-        )
+    load = {"count": count, "rate": rate, "formats": _formats(formats), "things": things, "seed": seed}
+    load |= {"times": times, "connections": connections, "patience": patience}
+    outcome = _publish(mqtt_url, data, load, shown=not as_json)
+    _tell(outcome, as_json=as_json)
     raise typer.Exit(0 if outcome.acknowledged == count else 1)
 
 
-def _formats(given: list[str], known: tuple[str, ...]) -> list[str]:
+def _publish(given: str | None, data: Path, load: dict[str, Any], *, shown: bool) -> "Outcome":
+    from broker.errors import BrokerError
+    from deploy.commands import running
+    from deploy.simulate import run
+
+    with _progress(load["count"], shown=shown) as progress:
+        try:
+            return run(running.mqtt_url(given, data), progress=progress, **load)
+        except OSError as error:
+            raise BrokerError(f"the MQTT broker cannot be reached: {error.strerror or error}") from None
+
+
+def _tell(outcome: "Outcome", *, as_json: bool) -> None:
+    from deploy.commands import output
+
+    if as_json:
+        output.emit(outcome.summary())
+        return
+    typer.echo(
+        f"acknowledged {outcome.acknowledged} of {outcome.load.count} in {outcome.seconds} s, "
+        f"{outcome.rate:.0f} a second; sent again {outcome.resent}, reconnects {outcome.reconnects}"
+    )
+
+
+def _formats(given: list[str] | None) -> list[str]:
     from broker.errors import BadConfig
     from broker.problems import did_you_mean
+    from deploy.simulate import FORMATS
 
-    names = [name.strip() for part in given for name in part.split(",") if name.strip()]
+    names = [name.strip() for part in given or ["tts_v3"] for name in part.split(",") if name.strip()]
     for name in names:
-        if name not in known:
-            raise BadConfig(
-                f'--formats: found "{name}", expected some of {", ".join(known)}{did_you_mean(name, known)}'
-            )
+        if name not in FORMATS:
+            hint = did_you_mean(name, FORMATS)
+            raise BadConfig(f'--formats: found "{name}", expected some of {", ".join(FORMATS)}{hint}')
     return names
-
-
-def _unreachable(error: OSError) -> Exception:
-    from broker.errors import BrokerError
-
-    return BrokerError(f"the MQTT broker cannot be reached: {error.strerror or error}")
 
 
 @contextmanager

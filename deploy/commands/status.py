@@ -65,8 +65,8 @@ def _readiness(port: int) -> tuple[bool, Any]:
 
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=5, trust_env=False)
-        return answer.status_code == 200, {k: v for k, v in answer.json().items() if k != "status"}
-    except (httpx.HTTPError, ValueError):
+        return answer.status_code == 200, answer.json()["missing"]
+    except (httpx.HTTPError, ValueError, KeyError):
         return False, {"up": "does not answer"}
 
 

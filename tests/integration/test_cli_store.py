@@ -7,10 +7,13 @@ from functools import partial
 import pytest
 from typer.testing import CliRunner
 
+from broker.readiness import Readiness
 from broker.store import batches, rejects
 from broker.store.database import Database
 from broker.store.rejects import Reject
+from deploy import health
 from deploy.cli import app
+from deploy.data import write_run
 
 RECEIVED = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 CITY = """
@@ -182,6 +185,46 @@ def test_counters_that_do_not_add_up_are_exit_code_1(run, database):
     words = [line.split() for line in stdout.splitlines()]
     for wanted in (["received", "9"], ["ignored", "2"], ["join", "2"], ["rejected", "2"], ["adds", "up", "no"]):
         assert wanted in words
+
+
+@pytest.fixture
+def instance(database, nats, city, tmp_path):
+    """What `up` writes about itself, about this test's database and MQTT broker."""
+    data = tmp_path / "data"
+    data.mkdir()
+    with health.endpoint(0, Readiness(publishers="not yet")) as port:
+        run = {
+            "pid": 1,
+            "config": city,
+            "keys": str(tmp_path / "keys"),
+            "http_url": "http://127.0.0.1:8080",
+            "device_url": f"mqtt://{nats.host}:{nats.port}",
+            "database": {"owner": database.owner, "ingest": database.ingest},
+            "metrics": {"up": port},
+        }
+        write_run(data, run)
+        yield lambda *arguments: CliRunner(env=CLEAN).invoke(app, [*arguments, "--data", str(data)])
+
+
+def test_commands_find_a_running_instance(instance, refused):
+    assert len(instance("rejects", "list").stdout.splitlines()) == 3
+    assert instance("things", "list").exit_code == 0
+    assert "adds up                      yes" in instance("status", "--counters").stdout
+    assert instance("migrate").exit_code == 0
+    assert instance("rejects", "replay").stdout.startswith("stored 1, ")
+
+
+def test_status_says_what_is_not_ready(instance):
+    found = instance("status", "--json")
+    assert found.exit_code == 1
+    assert json.loads(found.stdout)["missing"] == {"publishers": "not yet"}
+
+
+def test_simulate_publishes_to_the_instance(instance):
+    found = instance("simulate", "--count", "20", "--json")
+    assert found.exit_code == 0
+    assert json.loads(found.stdout)["acknowledged"] == 20
+    assert instance("simulate", "--count", "5").stdout.startswith("acknowledged 5 of 5 in ")
 
 
 def test_migrate_says_what_it_did(invoke, empty_database):
