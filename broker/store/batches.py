@@ -46,29 +46,33 @@ def counters(connection: Connection) -> dict[str, Any]:
     Keys: received, stored, duplicate, ignored {reason}, rejected {reason}, in_flight, observations,
     passages, conflicts. `received` counts in flight too, so that the counters add up.
     """
-    row = connection.execute(
-        """select coalesce(sum(received), 0)::bigint, coalesce(sum(stored), 0)::bigint,
-                  coalesce(sum(duplicate), 0)::bigint, coalesce(sum(observations), 0)::bigint,
-                  coalesce(sum(passages), 0)::bigint, coalesce(sum(conflicts), 0)::bigint
-           from batch where kind = 'delivery'"""
-    ).fetchone()
-    flying = connection.execute(
-        """select coalesce(sum(in_flight), 0)::bigint from process
-           where heartbeat > now() - interval '30 seconds'"""
-    ).fetchone()
-    names = ("received", "stored", "duplicate", "observations", "passages", "conflicts")
-    found: dict[str, Any] = dict(zip(names, row or [], strict=True))
-    found["in_flight"] = int(flying[0]) if flying else 0
-    found["received"] += found["in_flight"]
-    return found | {name: _reasons(connection, name) for name in ("ignored", "rejected")}
+    row = connection.execute(COUNTERS).fetchone()
+    return dict(row[0]) if row else {}
 
 
-def _reasons(connection: Connection, column: str) -> dict[str, int]:
-    rows = connection.execute(
-        f"""select key, sum(value::bigint)::bigint from batch, jsonb_each_text({column})
-            where kind = 'delivery' group by key order by key"""
+COUNTERS = """
+    with delivery as (select * from batch where kind = 'delivery'),
+    flying as (
+        select coalesce(sum(in_flight), 0)::bigint as number from process
+        where heartbeat > now() - interval '30 seconds'
+    ),
+    reasons as (
+        select outcome, key, sum(value::bigint) as number
+        from delivery, lateral (values ('ignored', ignored), ('rejected', rejected)) o (outcome, counts),
+             jsonb_each_text(counts)
+        group by outcome, key
     )
-    return {reason: int(count) for reason, count in rows}
+    select jsonb_build_object(
+        'received', coalesce(sum(received), 0) + (select number from flying),
+        'stored', coalesce(sum(stored), 0),
+        'duplicate', coalesce(sum(duplicate), 0),
+        'in_flight', (select number from flying),
+        'observations', coalesce(sum(observations), 0),
+        'passages', coalesce(sum(passages), 0),
+        'conflicts', coalesce(sum(conflicts), 0),
+        'ignored', (select coalesce(jsonb_object_agg(key, number), '{}') from reasons where outcome = 'ignored'),
+        'rejected', (select coalesce(jsonb_object_agg(key, number), '{}') from reasons where outcome = 'rejected')
+    ) from delivery"""
 
 
 def beat(
