@@ -23,6 +23,9 @@ LIVE = {"air": 30, "noise": 10, "weather": 30, "water": 60, "parking": 20, "traf
 """Seconds between two messages of a thing, live: more often than in life, so that a page lives."""
 QUARTER = timedelta(minutes=15)
 CHUNK = timedelta(hours=1)
+RATE = 5000
+"""Messages a second of the history. What a session of several filters has not acknowledged beyond NATS's
+`max_ack_pending` comes only after its `ack_wait`; at this pace ingest keeps up."""
 MARK_EVERY = 2.0
 """Seconds between two notes of how far the demo is."""
 
@@ -51,7 +54,7 @@ def history(
     with _bar(console) as advance:
         for start, end, periods in chunks(since, now):
             batch = due(start, end, periods, seed)
-            if not line.deliver(_outgoing(batch), patience=None):
+            if not line.deliver(_outgoing(batch), rate=RATE, patience=None):
                 break
             since = end
             note(mark, since)
