@@ -1,6 +1,7 @@
-"""The demo's simulated devices, as a child of `demo`: a day of history, then live until told to stop."""
+"""The demo's simulated devices, as children of `demo`: `history`, which ends, and `live`, which does not."""
 
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,14 +13,15 @@ MARK = "CITYBROKER_DEMO_MARK"
 """A file that keeps how far the devices have come, so that a second start continues."""
 
 
-def main() -> None:
+def main(part: str) -> None:
     """Publish to the broker that the environment names."""
-    logs.configure("devices")
-    stop = signals.stop_event("devices")
+    logs.configure(part)
+    stop = signals.stop_event(part)
     url, mark = os.environ[MQTT_URL], Path(os.environ[MARK])
-    since = demo.history(url, mark=mark, console=Console(), stop=stop)
-    demo.live(url, stop, since=since, mark=mark)
+    since = demo.history(url, mark=mark, console=Console() if part == "history" else None, stop=stop)
+    if part == "live":
+        demo.live(url, stop, since=since, mark=mark)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, disable_created_metrics, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -32,6 +32,7 @@ Peers = Mapping[str, int]
 @contextmanager
 def endpoint(port: int, readiness: Readiness, host: str = "127.0.0.1") -> Iterator[int]:
     """Serve the three addresses in the background; yield the port (a free one for 0)."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # sums of them would say nothing
     with ThreadingHTTPServer((host, port), partial(_Answer, readiness)) as server:
         Thread(target=server.serve_forever, args=(0.1,), name="health", daemon=True).start()
         try:
@@ -112,6 +113,16 @@ def status(port: int, path: str) -> int | None:
         return _ask(port, path)[0]
     except (OSError, http.client.HTTPException):
         return None
+
+
+def values(port: int) -> dict[str, float]:
+    """The samples without labels of the role that answers at `port`; empty if none does."""
+    try:
+        _, body = _ask(port, "/metrics")
+    except (OSError, http.client.HTTPException):
+        return {}
+    families = text_string_to_metric_families(body.decode())
+    return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
 
 def render_together(role: str, peers: Peers) -> bytes:

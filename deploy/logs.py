@@ -17,8 +17,8 @@ SAFE = (BrokerError, OSError, ImportError, AttributeError, NameError)
 """Errors whose text cannot hold a value of a message."""
 
 
-def configure(role: str) -> None:
-    """Log as `role` from now on, what libraries warn of included."""
+def configure(role: str, *, quiet: bool = False) -> None:
+    """Log as `role` from now on, what libraries warn of included; `quiet` leaves out what is no warning."""
     structlog.contextvars.clear_contextvars()
     shared: list[Any] = [
         _named(role),
@@ -30,6 +30,7 @@ def configure(role: str) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if quiet else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from broker.errors import BadConfig
 from deploy import children
@@ -27,6 +28,9 @@ from deploy.children import Program
 
 TOTAL_IN_FLIGHT = 65_535
 """What NATS allows in all filters of a session together."""
+
+MESSAGES = "$MQTT_msgs"
+"""The stream in which NATS keeps what was published with QoS 1 or 2."""
 
 CONFIGURATION = """\
 # Written by citybroker at every start. The key and the passwords come from the environment.
@@ -156,15 +160,31 @@ def is_admitting(server: Nats) -> bool:
 
 def mqtt_port(server: Nats, pid: int) -> int | None:
     """The port of a broker that was started with port -1 (any free one); None while it starts."""
+    port = _monitored(server, pid, "/varz").get("mqtt", {}).get("port", 0)
+    return port if port > 0 else None
+
+
+def waiting(server: Nats, pid: int) -> int | None:
+    """How many messages subscribers have not acknowledged yet, delivered or not; None without an answer."""
+    accounts = _monitored(server, pid, "/jsz?consumers=true").get("account_details")
+    if accounts is None:
+        return None
+    streams = [stream for account in accounts for stream in account.get("stream_detail", [])]
+    found = [one for stream in streams if stream["name"] == MESSAGES for one in stream.get("consumer_detail", [])]
+    return sum(int(one["num_pending"]) + int(one["num_ack_pending"]) for one in found)
+
+
+def _monitored(server: Nats, pid: int, path: str) -> dict[str, Any]:
+    """What the server says about itself at its monitoring port; empty without an answer."""
     try:
         ports = json.loads((server.home / "ports" / f"nats-server_{pid}.ports").read_text())
-        connection = http.client.HTTPConnection(ports["monitoring"][0].removeprefix("http://"), timeout=5)
-        with closing(connection):
-            connection.request("GET", "/varz")
-            port: int = json.load(connection.getresponse())["mqtt"]["port"]
+        address = ports["monitoring"][0].removeprefix("http://")
+        with closing(http.client.HTTPConnection(address, timeout=5)) as connection:
+            connection.request("GET", path)
+            answer: dict[str, Any] = json.load(connection.getresponse())
     except (OSError, ValueError, http.client.HTTPException):
-        return None
-    return port if port > 0 else None
+        return {}
+    return answer
 
 
 def _write(server: Nats, *, admitted: bool) -> None:

@@ -17,7 +17,6 @@ from threading import Event, Thread
 from typing import Any
 
 import structlog
-from prometheus_client import disable_created_metrics
 
 from broker import metrics
 from broker.config import Config
@@ -74,7 +73,6 @@ def run_ingest(
 def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics_host: str = "127.0.0.1") -> None:
     """Close buckets and disclose, until told to stop. Raises BadConfig, NotMigrated."""
     import opendata.publish
-
     from anpr import flows
 
     def expire(connection: Connection, now: datetime) -> None:
@@ -152,7 +150,6 @@ def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop:
 def _role(name: str, readiness: Readiness, port: int, host: str) -> Iterator[Event]:
     """Logs, signals and the operations endpoint of a role; yields the event that says to stop."""
     logs.configure(name)
-    disable_created_metrics()  # type: ignore[no-untyped-call]
     ports.check(host, port, "--metrics-port")
     stop = signals.stop_event(name)
     with health.endpoint(port, readiness, host):

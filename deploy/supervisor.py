@@ -87,6 +87,17 @@ class Family:
         self.wait_until(lambda: bool(child.pid) and child.ready(child.pid))
         child.settled = True
 
+    def finish(self, child: Child) -> None:
+        """Start a child that ends by itself, and look after the others until then. Raises ChildEnded, Stopped."""
+        child.settled = True
+        child.start()
+        try:
+            self.wait_until(lambda: not child.pid)
+        finally:
+            child.stop()
+        if child.process and child.process.returncode != 0:
+            raise ChildEnded(f"{child.name} ended with {child.process.returncode}{_last_words(child)}")
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Look after all until `condition` holds. Raises ChildEnded, Stopped."""
         while not condition():

@@ -1,7 +1,9 @@
 """`up` and `demo`: the whole broker as child processes of one supervisor.
 
-postgres → migrate → serve (503 so far) → nats, closed → ingest ready → devices admitted → publish
-and back: demo, devices out, ingest drains and acknowledges, publish, serve, nats, postgres last.
+    postgres → migrate → serve (503 so far) → nats, closed → ingest ready → devices admitted → publish
+
+and back: the demo's devices, all devices out, ingest drains and acknowledges, publish, serve, nats,
+postgres last.
 """
 
 import json
@@ -25,6 +27,7 @@ from broker.store import schema
 from deploy import children, health, logs, nats, ports, postgres, signals
 from deploy import data as directory
 from deploy.children import Program
+from deploy.demo import welcome
 from deploy.supervisor import Child, Family, Stopped
 
 log = structlog.get_logger()
@@ -85,15 +88,19 @@ def run(
     """
     options = Options((config_path or DEMO_CONFIG).resolve(), host, http_port, mqtt_port, demo)
     config = configuration.load(options.config_path)
-    logs.configure("up")
+    logs.configure("up", quiet=demo)
     stop = signals.stop_event("up")
     with directory.opened(data, schema.version()) as folder:
         prepared = _prepare(options, config, folder, directory.keys(folder, keys))
         family = Family(stop, partial(_write_run, prepared))
+        if demo:
+            _say(f"Starting; the first time takes some seconds. Logs are in {folder / 'log'}.")
         with health.endpoint(prepared.endpoints["up"], prepared.readiness), _stopping(prepared, family):
             _start(prepared, family)
             while True:
                 family.pause()
+    if demo:
+        _say("Stopped. The next start goes on from here.")
     return 0
 
 
@@ -136,6 +143,8 @@ def _start(run: Run, family: Family) -> None:
     run.admitted = True
     nats.admit(run.broker, broker.pid)
     family.wait_until(lambda: nats.is_admitting(run.broker))
+    if run.options.demo:
+        _catch_up(run, family)
     publish = Child("publish", lambda: _publish(run), lambda _: _lives(run, "publish"))
     family.start(publish)
     family.wait(publish)
@@ -143,7 +152,28 @@ def _start(run: Run, family: Family) -> None:
     run.readiness.set("publishers", None)
     log.info("ready", http=run.http_url, mqtt=run.device_url, data=str(run.data))
     if run.options.demo:
-        family.start(Child("devices", lambda: _devices(run), lambda _: True, settled=True))
+        family.start(Child("live", lambda: _devices(run, "live"), lambda _: True, settled=True))
+        _say(welcome(run.http_url, run.device_url, python=_shown(sys.executable)))
+
+
+def _catch_up(run: Run, family: Family) -> None:
+    """Let the demo's devices tell what they measured since the last time, before any bucket of it closes."""
+    family.finish(Child("history", lambda: _devices(run, "history"), lambda _: True))
+    family.wait_until(lambda: nats.waiting(run.broker, _broker(family).pid) == 0)
+
+
+def _broker(family: Family) -> Child:
+    return next(child for child in family.members if child.name == "nats")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the demo speaks to a person
+
+
+def _shown(program: str) -> str:
+    """The path of `program` as it is short to type from here."""
+    path, here = Path(program), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else program
 
 
 @contextmanager
@@ -154,7 +184,7 @@ def _stopping(run: Run, family: Family) -> Iterator[None]:
             yield
     finally:
         run.readiness.set("publishers", "stopping")
-        family.end("devices")
+        family.end("live")
         _shut_out(run, family)
         for name in ("ingest", "publish", "serve", "nats", "postgres"):
             family.end(name)
@@ -208,10 +238,10 @@ def _role(run: Run, role: str, **settings: str) -> Program:
     return _python(run, role, "deploy.cli", role, **settings)
 
 
-def _devices(run: Run) -> Program:
+def _devices(run: Run, part: str) -> Program:
     mark = str(run.data / "demo")
-    program = _python(run, "devices", "deploy.devices", MQTT_URL=run.device_url, DEMO_MARK=mark)
-    return replace(program, output=None)  # its progress bar is for the terminal
+    program = _python(run, part, "deploy.devices", part, MQTT_URL=run.device_url, DEMO_MARK=mark)
+    return replace(program, output=None) if part == "history" else program  # its progress bar is for the terminal
 
 
 def _python(run: Run, name: str, module: str, *arguments: str, **settings: str) -> Program:

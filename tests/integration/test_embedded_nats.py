@@ -206,6 +206,20 @@ def test_messages_of_ten_mebibytes_pass(tmp_path: Path, connect: Connect) -> Non
         assert len(ingest.receive().payload) == 10 << 20
 
 
+def test_it_says_how_many_messages_wait(tmp_path: Path, connect: Connect) -> None:
+    with embedded.nats(tmp_path) as server:
+        ingest = connect(server, "ingest", ingest=True)
+        ingest.subscribe("v3/#")
+        device = connect(server, "device")
+        for _ in range(3):
+            device.publish("v3/a", "x")
+        messages = [ingest.receive() for _ in range(3)]
+        assert broker.waiting(server.server, server.process.pid) == 3
+        for message in messages:
+            ingest.ack(message)
+        embedded._wait(server.process, lambda: broker.waiting(server.server, server.process.pid) == 0)
+
+
 def test_a_broker_that_was_left_over_is_ended(tmp_path: Path) -> None:
     with left_over(tmp_path) as pid, embedded.nats(tmp_path, key="key"):
         assert children.started(pid) is None

@@ -46,13 +46,14 @@ def senml(number: int) -> str:
 class Up:
     """One `citybroker up` on `folder`/data, as the user `account`."""
 
-    def __init__(self, folder: Path, account: tuple[int, int] | None = None) -> None:
+    def __init__(self, folder: Path, account: tuple[int, int] | None = None, name: str = "up") -> None:
         self.folder = folder
         self.data = folder / "data"
         self.http_port, self.mqtt_port = servers.free_port(), servers.free_port()
         self.log = folder / "up.log"
         (folder / "city.toml").write_text(CONFIG)
         self.account = account
+        self.name = name
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, **changed: object) -> list[str]:
@@ -63,8 +64,10 @@ class Up:
             "mqtt-port": self.mqtt_port,
             "keys": self.folder / "keys",
         } | {name.replace("_", "-"): value for name, value in changed.items()}
+        if self.name == "demo":
+            del options["config"]
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        command = [sys.executable, "-P", "-m", "deploy.cli", "up", *words]
+        command = [sys.executable, "-P", "-m", "deploy.cli", self.name, *words]
         if self.account:
             program = children.Program(
                 "up", command, account=children.Account(*self.account), reach=(Path(sys.executable), self.folder)
@@ -274,6 +277,22 @@ def test_a_child_that_is_killed_comes_back_and_nothing_is_lost(up: Up, name: str
     up.wait_ready()
     up.publish(2)
     up.wait(lambda: up.stored() == 2)
+
+
+def test_a_demo_has_a_past_goes_on_living_and_continues_later(tmp_path: Path, made: list[Up]) -> None:
+    demo = Up(tmp_path, name="demo")
+    made.append(demo)
+    demo.start().wait_ready()
+    past = demo.stored()
+    assert past > 15_000
+    demo.wait(lambda: demo.stored() > past)
+    assert "The city is live." in demo.log.read_text()
+    assert demo.stop(signal.SIGINT) == 0
+    demo.start().wait_ready()
+    demo.wait(lambda: demo.stored() > past)
+    text = demo.get("/metrics").text
+    assert value(text, "citybroker_messages_received_total") < past / 10
+    assert value(text, "citybroker_observations_conflict_total") == 0
 
 
 @pytest.fixture
