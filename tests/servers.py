@@ -16,17 +16,9 @@ import pytest
 
 LOOPBACK = "127.0.0.1"
 
-MOSQUITTO = """\
-per_listener_settings false
-listener {port} 127.0.0.1
-allow_anonymous true
-persistence true
-persistence_location {directory}/
-max_inflight_messages 20000
-max_queued_messages 0
-log_dest file {directory}/mosquitto.log
-connection_messages false
-"""
+MOSQUITTO = Path(__file__).parents[1] / "deploy" / "mosquitto" / "mosquitto.conf"
+OURS = ("listener", "persistence_location", "allow_anonymous", "password_file", "acl_file")
+"""What differs in a test: where it listens and keeps its state, and that nobody needs a login."""
 
 
 def require(found: object, what: str) -> None:
@@ -71,15 +63,17 @@ class Mosquitto:
     """A Mosquitto broker that keeps its port and its data over `stop` and `start`."""
 
     def __init__(self, directory: Path, settings: str = "") -> None:
-        """Write the configuration into `directory`; `settings` are more lines of mosquitto.conf."""
+        """Write the deployed configuration into `directory`; `settings` are more lines of it."""
         self.program = which("mosquitto")
         require(self.program, "mosquitto")
         self.directory = directory
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
-        user = "user root\n" if os.geteuid() == 0 else ""
-        text = MOSQUITTO.format(port=self.port, directory=directory) + user + settings
-        (directory / "mosquitto.conf").write_text(text)
+        lines = [line for line in MOSQUITTO.read_text().splitlines() if not line.startswith(OURS)]
+        lines += [f"listener {self.port} {LOOPBACK}", "allow_anonymous true", settings]
+        lines += [f"persistence_location {directory}/", f"log_dest file {directory}/mosquitto.log"]
+        lines += ["user root"] if os.geteuid() == 0 else []
+        (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
     @property
     def url(self) -> str:
