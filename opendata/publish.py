@@ -91,7 +91,7 @@ def _work(database: Database, config: Config, flows: Flows, expire: Expire, stat
     review = now - state.reviewed >= REVIEW
     done = step(database, config, flows, now, since=None if review else max(state.newest - LOOK_BACK, 0))
     if done.worked:
-        state.newest = done.newest
+        state.newest = max(state.newest, done.newest)
         state.reviewed = now if review else state.reviewed
     if now - state.expired >= EXPIRE:
         with database.transaction() as connection:

@@ -86,8 +86,11 @@ def snapshot(database: Database) -> Iterator[Connection]:
 
 
 def positions(connection: Connection) -> dict[str, Position]:
-    """{feed: position} of the feeds that show something."""
-    rows = connection.execute("select feed, sequence, published from published_position")
+    """{feed: position} of the feeds that the publisher knows; an empty one is as old as it is known."""
+    rows = connection.execute(
+        """select f.id, coalesce(p.sequence, 0), coalesce(p.published, f.created)
+           from published_feed f left join published_position p on p.feed = f.id"""
+    )
     return {feed: Position(sequence, published) for feed, sequence, published in rows}
 
 

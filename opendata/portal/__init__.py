@@ -1,0 +1,1 @@
+"""Pages for people: Dutch first, English beside it; nothing comes from another site."""
