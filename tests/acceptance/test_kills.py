@@ -50,7 +50,7 @@ def publish_while(url: str, disturb: Callable[[], None], times: int = 3) -> Outc
 
 def check(database_url: str, outcome: Outcome) -> None:
     """Each acknowledged message is stored once, and the counters agree with what is there."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with until(lambda: connected(database_url), "the database is back") as connection:
         acknowledged = set(range(COUNT)) - set(outcome.unacknowledged)
         rows = until(lambda: complete(connection, acknowledged, outcome), "everything acknowledged is stored", 90)
         assert {row[1] for row in rows} == {4}, "each message has four values, each stored once"
@@ -62,6 +62,13 @@ def check(database_url: str, outcome: Outcome) -> None:
     assert counters["stored"] == len(rows)
     assert counters["observations"] == 4 * len(rows)
     assert len(rows) >= outcome.acknowledged
+
+
+def connected(database_url: str) -> psycopg.Connection | None:
+    try:
+        return psycopg.connect(database_url, autocommit=True)
+    except psycopg.OperationalError:
+        return None
 
 
 def complete(connection: psycopg.Connection, acknowledged: set[int], outcome: Outcome) -> list[tuple] | None:
