@@ -45,7 +45,9 @@ def measure(config: Path, database: embedded.Postgres) -> dict:
 
 def settled(database: embedded.Postgres, url: str) -> int:
     """Wait until all that is stored is published: how many rows that is."""
-    with psycopg.connect(database.owner) as connection:
+    with psycopg.connect(database.owner, autocommit=True) as connection:
+        # What autovacuum does within a minute or two of such a load.
+        connection.execute("vacuum (analyze)")
         wanted = connection.execute("select count(*) from observation").fetchone()[0]
     until = time.monotonic() + 90
     while (rows := download(url).count(b"\n") - 1) < wanted:

@@ -3,14 +3,13 @@
 Each consumer is a process of its own that finds a backlog: it makes its durable session, leaves, the
 load is published, it comes back. Its rate is counted from its first message to its last
 acknowledgement (ingest: to its last commit); its CPU is what the second run took more than the first.
-Rounds alternate, medians are compared; ratios count, absolute figures are those of the machine.
+Rounds alternate, and the best of each are compared; ratios count, absolute figures are those of the machine.
 """
 
 import argparse
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -65,9 +64,13 @@ def main() -> int:
         (folder / "city.toml").write_text(CONFIG)
         runs = ingest_runs(folder, database, options, until)
         exported = export.measure(folder / "city.toml", database) if options.export else None
-    report = {"count": options.count, "runs": runs, "export": exported}
+    ceiling = simulate.ceiling(simulate.Load(count=options.count))
+    report = {"count": options.count, "runs": runs, "export": exported, "generator": ceiling}
     (build / "bench.json").write_text(json.dumps(report, indent=1))
     show(runs, exported)
+    console.print(
+        f"The load generator builds {ceiling:,.0f} messages/s on one core; see published_rate for what it got rid of."
+    )
     return 0
 
 
@@ -206,13 +209,13 @@ def stored(connection: psycopg.Connection, last: int) -> int:
 
 
 def show(runs: list[dict], exported: dict | None) -> None:
-    """Print the medians and the ratios to the plain loop."""
+    """Print the best rounds and their ratios to the plain loop."""
     table = Table("broker", "consumer", "messages/s", "ratio to the plain loop", "CPU µs a message")
     for broker in dict.fromkeys(run["broker"] for run in runs):
-        plain = median(runs, broker, "baseline", "rate")
+        plain = best(runs, broker, "baseline", "rate")
         for consumer in CONSUMERS:
-            rate = median(runs, broker, consumer, "rate")
-            cpu = median(runs, broker, consumer, "cpu_us")
+            rate = best(runs, broker, consumer, "rate")
+            cpu = best(runs, broker, consumer, "cpu_us")
             table.add_row(broker, consumer, f"{rate:,.0f}", f"{rate / plain:.2f}", f"{cpu:.0f}")
     console.print(table)
     if exported:
@@ -222,11 +225,10 @@ def show(runs: list[dict], exported: dict | None) -> None:
         )
 
 
-def median(runs: list[dict], broker: str, consumer: str, figure: str) -> float:
-    """Return the median over the rounds."""
-    return statistics.median(
-        run[figure] for run in runs if run["broker"] == broker and run["consumer"] == consumer
-    )
+def best(runs: list[dict], broker: str, consumer: str, figure: str) -> float:
+    """The best of the rounds: what else the machine does can only slow one down."""
+    found = [run[figure] for run in runs if run["broker"] == broker and run["consumer"] == consumer]
+    return min(found) if figure == "cpu_us" else max(found)
 
 
 if __name__ == "__main__":
