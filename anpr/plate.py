@@ -96,8 +96,10 @@ class Reader:
 
         The name of a vendor's plate field is enough: a broken message may hold a plate as well.
         """
+        # UTF-16 and UTF-32, which parsers of JSON and of lines refuse, put NULs between the characters.
+        payload = message.payload.replace(b"\0", b"")
         for name, module in self._cameras.items():
-            if any(mark in message.payload for mark in module.MARKS) or self._decodes(message, name):
+            if any(mark in payload for mark in module.MARKS) or self._decodes(message, name):
                 return name
         return None
 

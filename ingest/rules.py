@@ -7,6 +7,7 @@ from typing import NamedTuple
 from broker.errors import BadMessage
 from broker.vocabulary import Property, Vocabulary
 from ingest import units
+from ingest.payload import role
 
 MAX_NAME = 128
 MAX_RULES = 50_000
@@ -77,6 +78,8 @@ def _rule(vocabulary: Vocabulary, name: str, unit: str | None) -> Rule:
         raise BadMessage(
             f"a name: expected 1 to {MAX_NAME} printable characters, found {len(name)}", reason="name"
         )
+    if any(role(part) == "personal" for part in _PATH.split(name)):
+        raise BadMessage(f"{name}: number plates are for cameras, not for this format", reason="personal")
     match = _match(vocabulary, name)
     if match.property is None:
         return Rule(match.name, match.qualifier, units.keep(unit or ""))

@@ -62,6 +62,12 @@ def _valid(text: str) -> str:
     return text
 
 
+def _impersonal(text: str) -> str:
+    if any(isinstance(step, str) and role(step) == "personal" for step in path(text)):
+        raise ValueError("expected no number plate: it is for cameras, not for this format")
+    return text
+
+
 PathText = Annotated[str, AfterValidator(_valid)]
 
 
@@ -70,7 +76,7 @@ class Field(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: PathText
+    path: Annotated[PathText, AfterValidator(_impersonal)]
     property: str | None = None
     """Vocabulary key or own name; the last key of the path if absent."""
     unit: str | None = None

@@ -437,6 +437,8 @@ def test_options_of_hikvision():
         (HIKVISION, "hikvision"),
         (HIKVISION[:-20], "hikvision"),
         (HIKVISION.decode().replace('encoding="UTF-8"', 'encoding="UTF-16"').encode("utf-16"), "hikvision"),
+        (MILESIGHT[:200].decode().encode("utf-16"), "milesight"),
+        (HIKVISION[:-20].decode().encode("utf-16-be"), "hikvision"),
         (b'{"temperature": 3}', None),
         (b"<html/>", None),
         (b"21.5", None),

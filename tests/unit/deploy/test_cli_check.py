@@ -78,6 +78,13 @@ def test_options_are_checked_by_the_format(run):
     assert 'city.toml:11: source[0].options.fields[1].path: found "[", expected' in path
 
 
+def test_a_field_that_is_a_number_plate(run):
+    text = '[source.options]\nfields = [{ path = "data[*].plate", property = "x" }]\n'
+    code, _, stderr = run(CITY + source(format="json") + text)
+    assert code == 2
+    assert 'fields[0].path: found "data[*].plate", expected no number plate' in stderr
+
+
 def test_problems_of_the_plug_ins_come_with_the_others(run):
     _, _, stderr = run('[city]\nid = 1\nname = "x"\n' + source(format="nope"))
     assert [line.split(":")[2] for line in stderr.splitlines()] == ["2", "7"]

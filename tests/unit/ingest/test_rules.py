@@ -43,6 +43,13 @@ def test_refuses_what_is_no_name(name: str) -> None:
     assert caught.value.reason == "name"
 
 
+@pytest.mark.parametrize("name", ["plate", "licensePlate", "vehicle.plate_text", "Kenteken", "cam/lpr/0"])
+def test_refuses_what_is_a_number_plate(name: str) -> None:
+    with pytest.raises(BadMessage) as caught:
+        KNOWN[name, None]
+    assert caught.value.reason == "personal"
+
+
 def test_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MAX_RULES", 10)
     some = Rules(vocabulary.load())
