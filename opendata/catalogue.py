@@ -219,7 +219,12 @@ class Snapshot:
         return self.catalogue.charts[key]
 
     def _chart(self, feed: Feed, property_: str, interval: Interval, width: timedelta) -> Chart | None:
-        members = [one for one in self.datastreams(feed) if one.property == property_ and one.current]
+        shown = (None, *feed.statistics[:1])
+        members = [
+            one
+            for one in self.datastreams(feed)
+            if one.property == property_ and one.current and one.statistic in shown
+        ]
         known = vocabulary.load().find(property_)
         rule = known.averaging if known else "arithmetic"
         lines: dict[str, list[tuple[datetime, float]]] = {}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from pyoxigraph import BlankNode, Literal, NamedNode, Triple
+from pyoxigraph import Literal, NamedNode, Triple
 
 from broker import vocabulary
 from opendata import rdf
@@ -128,7 +128,7 @@ def _record(snapshot: Snapshot, feed: Feed, position: Position) -> Iterable[Trip
 def _dataset(snapshot: Snapshot, feed: Feed, position: Position) -> Iterable[Triple]:
     base = snapshot.catalogue.base
     members = snapshot.datastreams(feed)
-    span, place = BlankNode(), BlankNode()
+    span, place = (NamedNode(f"{base}/feeds/{feed.id}#{part}") for part in ("period", "area"))
     interval, box = snapshot.span(feed), _box(snapshot.things(feed))
     keys = sorted({one.property for one in members})
     yield from describe(
@@ -169,7 +169,11 @@ def _forms(snapshot: Snapshot, feed: Feed) -> Iterable[Triple]:
             "dcat:Distribution",
             dct_identifier=Literal(iri.value),
             dct_title=texts({language: f"{title} ({kind})" for language, title in feed.titles.items()}),
+            dct_description=texts(
+                {"nl": f"Alle waarnemingen van deze feed, als {kind}.", "en": f"All observations, as {kind}."}
+            ),
             dct_license=NamedNode(DATA_LICENCE),
+            dcatap_availability=NamedNode(f"{EU}/planned-availability/STABLE"),
             dct_format=NamedNode(f"{EU}/file-type/{kind}"),
             dcat_mediaType=NamedNode(f"{MEDIA_TYPES}/{media}"),
             dcat_accessURL=_page(base, feed),

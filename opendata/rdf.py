@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeAlias
 
-from pyoxigraph import BlankNode, Literal, NamedNode, Triple
+from pyoxigraph import Literal, NamedNode, Triple
 
-Node: TypeAlias = NamedNode | BlankNode
-Value: TypeAlias = NamedNode | BlankNode | Literal
+Value: TypeAlias = NamedNode | Literal
 
 PREFIXES = {
     "adms": "http://www.w3.org/ns/adms#",
     "dcat": "http://www.w3.org/ns/dcat#",
+    "dcatap": "http://data.europa.eu/r5r/",
     "dct": "http://purl.org/dc/terms/",
     "foaf": "http://xmlns.com/foaf/0.1/",
     "geo": "http://www.opengis.net/ont/geosparql#",
@@ -28,7 +28,7 @@ def name(curie: str) -> NamedNode:
     return NamedNode(PREFIXES[prefix] + local)
 
 
-def describe(node: Node, kind: str, **values: Value | list[Value] | None) -> Iterator[Triple]:
+def describe(node: NamedNode, kind: str, **values: Value | list[Value] | None) -> Iterator[Triple]:
     """Give the triples of a node: its class, and `prefix_local=value`; None and [] say nothing."""
     yield Triple(node, name("rdf:type"), name(kind))
     for key, value in values.items():

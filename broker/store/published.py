@@ -81,7 +81,7 @@ class Interval(NamedTuple):
 def snapshot(database: Database) -> Iterator[Connection]:
     """Give a read-only transaction that sees one moment of the database, however long it lasts."""
     with database.transaction() as connection:
-        connection.execute("set transaction isolation level repeatable read, read only")
+        connection.execute("set transaction isolation level repeatable read, read only; select")
         yield connection
 
 

@@ -5,12 +5,15 @@ https://www.w3.org/TR/SVG2/
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
+from itertools import pairwise
 from math import ceil, floor, log10
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from opendata.catalogue import Chart
-from opendata.portal.html import Markup, element
+from opendata.portal.html import Content, Markup, element, text
 from opendata.portal.words import label, number, unit
+
+Points: TypeAlias = Sequence[tuple[datetime, float]]
 
 COLOURS = 6
 """Lines that get a colour of their own."""
@@ -56,7 +59,8 @@ def overview(chart: Chart, zone: tzinfo, frame: Frame) -> Markup:
     scale = _scale(chart, frame)
     bold = _mean(list(chart.lines.values()))
     thin = [_line(scale, points, "thin") for points in chart.lines.values()] if len(chart.lines) > 1 else []
-    return _svg(chart, scale, zone, [*thin, _area(scale, bold), _line(scale, bold, "bold"), _dot(scale, bold)])
+    areas = [_area(scale, part) for part in unbroken(bold)]
+    return _svg(chart, scale, zone, [thin, areas, _line(scale, bold, "bold"), _dot(scale, bold)])
 
 
 def lines(chart: Chart, zone: tzinfo, frame: Frame) -> Markup:
@@ -69,7 +73,7 @@ def lines(chart: Chart, zone: tzinfo, frame: Frame) -> Markup:
     return _svg(chart, scale, zone, drawn[::-1])
 
 
-def _svg(chart: Chart, scale: Scale, zone: tzinfo, drawn: list[Markup]) -> Markup:
+def _svg(chart: Chart, scale: Scale, zone: tzinfo, drawn: Content) -> Markup:
     frame = scale.frame
     return element(
         "svg",
@@ -138,20 +142,30 @@ def _mean(many: list[list[tuple[datetime, float]]]) -> list[tuple[datetime, floa
     return [(time, sum(values) / len(values)) for time, values in sorted(by_time.items())]
 
 
-def _line(scale: Scale, points: Sequence[tuple[datetime, float]], kind: str) -> Markup:
-    return element("polyline", points=_points(scale, points), class_=kind)
+def unbroken(points: Points) -> list[Points]:
+    """Cut a line where values are missing, so that nothing is drawn that nobody measured."""
+    steps = sorted(later[0] - earlier[0] for earlier, later in pairwise(points))
+    if not steps:
+        return [points]
+    longest = steps[len(steps) // 2] * 2.5
+    cuts = [place for place, (one, two) in enumerate(pairwise(points), 1) if two[0] - one[0] > longest]
+    return [points[start:end] for start, end in pairwise([0, *cuts, len(points)])]
 
 
-def _area(scale: Scale, points: Sequence[tuple[datetime, float]]) -> Markup:
+def _line(scale: Scale, points: Points, kind: str) -> Markup:
+    return text(element("polyline", points=_points(scale, part), class_=kind) for part in unbroken(points))
+
+
+def _area(scale: Scale, points: Points) -> Markup:
     floor_ = scale.frame.height - scale.frame.bottom
     ends = f"{scale.x(points[-1][0])},{floor_} {scale.x(points[0][0])},{floor_}"
     return element("polygon", points=f"{_points(scale, points)} {ends}", class_="area")
 
 
-def _dot(scale: Scale, points: Sequence[tuple[datetime, float]]) -> Markup:
+def _dot(scale: Scale, points: Points) -> Markup:
     time, value = points[-1]
     return element("circle", cx=scale.x(time), cy=scale.y(value), r=3.2, class_="dot")
 
 
-def _points(scale: Scale, points: Sequence[tuple[datetime, float]]) -> str:
+def _points(scale: Scale, points: Points) -> str:
     return " ".join(f"{scale.x(time)},{scale.y(value)}" for time, value in points)

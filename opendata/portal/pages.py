@@ -20,7 +20,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'"
 )
-CARD = chart.Frame(460, 190)
+CARD = chart.Frame(340, 165, left=34, right=8)
 WIDE = chart.Frame(920, 260)
 CHARTS = 6
 """Properties of a feed that get a chart."""
