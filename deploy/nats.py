@@ -28,6 +28,8 @@ from deploy.children import Program
 
 TOTAL_IN_FLIGHT = 65_535
 """What NATS allows in all filters of a session together."""
+LEAST_IN_FLIGHT = 1_000
+"""Enough of one session to keep the writer busy."""
 
 MESSAGES = "$MQTT_msgs"
 """The stream in which NATS keeps what was published with QoS 1 or 2."""
@@ -108,9 +110,13 @@ def bracketed(host: str) -> str:
 
 
 def in_flight(filters: Sequence[str], bound: int = 20_000) -> int:
-    """How many messages of one filter may be un-acked: NATS sums over filters and counts `…/#` twice."""
-    counted = len(filters) + sum(topic.endswith("#") for topic in filters)
-    return max(1, min(bound, TOTAL_IN_FLIGHT // max(1, counted)))
+    """How many messages of one session may be un-acked, so that all sessions together stay near `bound`.
+
+    Ingest has one session a filter: NATS lets each filter of a session have as many as the whole session
+    may, and silently holds back the rest. It counts a filter that ends in # twice, and refuses over 65,535.
+    """
+    share = max(LEAST_IN_FLIGHT, bound // max(1, len(filters)))
+    return min(share, bound, TOTAL_IN_FLIGHT // 2)
 
 
 def prepare(home: Path, *, host: str, port: int, key: str, in_flight: int = 20_000, ack_wait: int = 30) -> Nats:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an event that says to stop."""
+"""SIGINT, SIGTERM and SIGHUP as an event that says to stop."""
 
 import signal
 from threading import Event, Thread
@@ -7,11 +7,12 @@ import structlog
 
 log = structlog.get_logger()
 
-STOPPING = frozenset({signal.SIGINT, signal.SIGTERM})
+STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+"""SIGHUP: the terminal was closed."""
 
 
 def stop_event(name: str) -> Event:
-    """An event that the first SIGINT or SIGTERM sets; later ones change nothing.
+    """An event that the first of these signals sets; later ones change nothing.
 
     A thread waits for the signals, blocked everywhere else, since an event that is set in a handler can
     meet its own lock. Call it before any other thread starts.
