@@ -1,8 +1,8 @@
-"""The MQTT session: subscribe, hand over, acknowledge.
+"""The MQTT side: subscribe, hand over, acknowledge.
 
-One network thread owns the connection. Its callback only enqueues; acknowledgements come back to it
-through a queue, so that an ack can only leave on the connection that delivered the message: after a
-broker restart the same packet id may belong to another message.
+One network thread owns the connections, one session a topic filter. Its callback only enqueues;
+acknowledgements come back to it through a queue, so that an ack can only leave on the connection that
+delivered the message: after a broker restart the same packet id may belong to another message.
 
     broker ──► network thread ──► deliveries ──► writer (take … commit … ack)
                     ▲                                            │
@@ -11,29 +11,26 @@ broker restart the same packet id may belong to another message.
 
 import select
 import socket
-import ssl
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from threading import Condition, Thread
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 import structlog
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.client import MQTTMessage
 
 from broker.config import IngestTable
-from broker.errors import BadConfig
 from broker.metrics import BYTES_IN_FLIGHT, MQTT_CONNECTED, MQTT_CONNECTS, messages
 from broker.model import Message
 from broker.readiness import Readiness
+from ingest.session import Session, address, discard
 
 log = structlog.get_logger()
 
 MICROSECOND = timedelta(microseconds=1)
-KEEPALIVE = 60
 BACK_OFF = (0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -45,57 +42,13 @@ class Delivery(NamedTuple):
     connection: int
 
 
-class Address(NamedTuple):
-    """Where the broker is."""
-
-    host: str
-    port: int
-    tls: bool
-    username: str | None
-    password: str | None
-
-
-def address(url: str) -> Address:
-    """Take `mqtt[s]://user:password@host:port` apart. Raises BadConfig."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-        raise BadConfig("the MQTT URL should be mqtt://host:port or mqtts://host:port")
-    tls = parts.scheme == "mqtts"
-    username, password = (None if part is None else unquote(part) for part in (parts.username, parts.password))
-    return Address(parts.hostname, port or (8883 if tls else 1883), tls, username, password)
-
-
-class Buffered(Client):
-    """paho reads a packet in four system calls; here they read from a buffer that one call fills."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, **options)
-        self._buffer = bytearray()
-
-    def _sock_recv(self, size: int) -> bytes:
-        if not self._buffer:
-            self._buffer += super()._sock_recv(1 << 16)
-        data = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return data
-
-    @property
-    def pending(self) -> bool:
-        """There is something to read that select does not see: in the buffer, or inside TLS."""
-        return bool(self._buffer) or bool(getattr(self.socket(), "pending", int)())
-
-    def reconnect(self) -> MQTTErrorCode:
-        """Connect anew; what the old connection left half read is gone."""
-        self._buffer.clear()
-        return super().reconnect()
+def session_id(process: str, topic: str) -> str:
+    """The client id of a process's session for a filter; it stays when its source is renamed."""
+    return f"{process}-{sha256(topic.encode()).hexdigest()[:8]}"
 
 
 class Subscriber:
-    """A durable QoS 1 session that is acknowledged after the commit.
+    """Durable QoS 1 sessions that are acknowledged after the commit.
 
     Every delivery is handed over exactly once per connection; one that the broker sends again while
     it is still in flight is counted as a duplicate and not queued. Reading pauses while more than
@@ -103,41 +56,44 @@ class Subscriber:
     """
 
     def __init__(
-        self, url: str, client_id: str, filters: Iterable[str], limits: IngestTable, readiness: Readiness
+        self, url: str, process: str, filters: Iterable[str], limits: IngestTable, readiness: Readiness
     ) -> None:
         self.cleared: Counter[str] = Counter()
         """Topics whose retained message we cleared: the empty message that comes back is ours."""
         self.again = 0
         """Redeliveries of what was in flight, since `take_again`."""
-        self._address = address(url)
-        self._filters = sorted(set(filters))
+        self._where = address(url)
         self._limits = limits
         self._readiness = readiness
         self._changed = Condition()
         self._queue: deque[Delivery] = deque()
         self._acks: deque[Delivery] = deque()
         self._publishes: deque[tuple[str, bytes, bool]] = deque()
-        self._flying: set[int] = set()
         self._size = 0
         self._count = 0
-        self._connection = 0
-        self._subscribed_on = 0
+        self._connections = 0
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._reading = True
         self._running = True
+        self._failures = 0
+        self._retry_at = 0.0
         self._obsolete: list[str] = []
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._client = self._make(client_id)
+        topics = sorted(set(filters))
+        self._sessions = [
+            Session(self._where, session_id(process, topic), topic, self._receive) for topic in topics
+        ]
+        self._by_connection: Mapping[int, Session] = {}
         self._thread = Thread(target=self._run, name="mqtt", daemon=True)
-        readiness.set("mqtt", f"connecting to {self._address.host}:{self._address.port}")
+        readiness.set("mqtt", f"connecting to {self._where.host}:{self._where.port}")
 
     # The writer's side
 
     def start(self, obsolete: Iterable[str] = ()) -> None:
-        """Connect, and unsubscribe the filters of sources that are gone."""
-        self._obsolete = sorted(set(obsolete) - set(self._filters))
+        """Connect; the sessions with these client ids, of filters that are gone, are deleted first."""
+        self._obsolete = sorted(obsolete)
         self._thread.start()
 
     def take(self, limit: int, delay: float) -> list[Delivery]:
@@ -181,8 +137,8 @@ class Subscriber:
 
     @property
     def subscribed(self) -> bool:
-        """The present connection's subscriptions have been acknowledged."""
-        return self._subscribed_on == self._connection
+        """All filters are subscribed, and the broker has acknowledged it."""
+        return all(session.subscribed for session in self._sessions)
 
     def pause(self) -> None:
         """Take nothing more from the broker; what is here can still be acknowledged."""
@@ -210,138 +166,114 @@ class Subscriber:
 
     # The network thread's side
 
-    def _make(self, client_id: str) -> Buffered:
-        client = Buffered(
-            client_id=client_id,
-            clean_session=False,
-            protocol=MQTTProtocolVersion.MQTTv311,
-            manual_ack=True,
-        )
-        where = self._address
-        if where.username is not None:
-            client.username_pw_set(where.username, where.password)
-        if where.tls:
-            client.tls_set_context(ssl.create_default_context())
-        client.on_connect = self._on_connect
-        client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
-        client.on_socket_register_write = lambda *_: None  # paho then only queues what it has to write
-        return client
-
     def _run(self) -> None:
-        failures = 0
         while self._running:
-            try:
-                self._connect()
-                failures = 0 if self._serve() else failures + 1
-            except OSError as error:
-                self._wait_for_broker(str(error))
-                failures += 1
-            MQTT_CONNECTED.set(0)
-            if self._running:
-                time.sleep(BACK_OFF[min(failures, len(BACK_OFF) - 1)])
-
-    def _wait_for_broker(self, why: str) -> None:
-        if not self._readiness.missing().get("mqtt", "").startswith("waiting"):
-            log.warning("mqtt: waiting for the broker", host=self._address.host, port=self._address.port, why=why)
-        self._readiness.set("mqtt", f"waiting for {self._address.host}:{self._address.port}: {why}")
+            self._connect()
+            self._send()
+            self._move()
+            self._look()
+        self._send()
+        for session in self._sessions:
+            while session.connected and session.client.want_write():
+                session.client.loop_write()
+            session.client.disconnect()
+            session.client.loop_write()
+        MQTT_CONNECTED.set(0)
 
     def _connect(self) -> None:
-        with self._changed:
-            self._connection += 1
-            self._flying.clear()
-            self._acks.clear()  # they belong to the connection that is gone
-        self._client.connect(self._address.host, self._address.port, KEEPALIVE)
-        MQTT_CONNECTS.inc()
+        """Open the connections that are missing; after a failure all wait a little longer."""
+        missing = [session for session in self._sessions if not session.connected]
+        if not (missing or self._obsolete) or time.monotonic() < self._retry_at:
+            return
+        try:
+            while self._obsolete:
+                discard(self._where, self._obsolete[-1])
+                self._obsolete.pop()
+            for session in missing:
+                self._connections += 1
+                session.connect(self._connections)
+                MQTT_CONNECTS.inc()
+        except OSError as error:
+            self._wait(str(error))
+        self._by_connection = {session.connection: session for session in self._sessions if session.connected}
 
-    def _serve(self) -> bool:
-        """Move packets until the connection ends; true if it had been subscribed, so that no back-off is due."""
-        subscribed = False
-        while (connection := self._client.socket()) is not None:
-            self._send()
-            if not self._running and not self._client.want_write():
-                self._client.disconnect()
-                self._client.loop_write()
-                return True
-            self._move(connection)
-            self._client.loop_misc()
-            subscribed = subscribed or self.subscribed
-        self._wait_for_broker("the connection was lost")
-        return subscribed
+    def _wait(self, why: str) -> None:
+        """Try again later, and say what is waited for."""
+        where = f"{self._where.host}:{self._where.port}"
+        if not self._readiness.missing().get("mqtt", "").startswith("waiting"):
+            log.warning("mqtt: waiting for the broker", at=where, why=why)
+        self._readiness.set("mqtt", f"waiting for {where}: {why}")
+        MQTT_CONNECTED.set(0)
+        self._retry_at = time.monotonic() + BACK_OFF[min(self._failures, len(BACK_OFF) - 1)]
+        self._failures += 1
 
-    def _move(self, connection: Any) -> None:
-        """Wait for something to read, to write or to do, a second at most, and do it."""
+    def _look(self) -> None:
+        """See which connections were lost, and whether all filters are subscribed."""
+        for session in self._sessions:
+            session.client.loop_misc()
+            if not session.connected and session.connection:
+                why = session.fault if session.fault.startswith("the broker") else "the connection was lost"
+                session.lose(why)
+                self._wait(why)
+        refused = [session.fault for session in self._sessions if session.fault.startswith("the broker")]
+        if refused and not self.subscribed:
+            self._readiness.set("mqtt", refused[0])
+        elif self.subscribed and not self._obsolete and "mqtt" in self._readiness.missing():
+            self._failures = 0
+            MQTT_CONNECTED.set(1)
+            self._readiness.set("mqtt", None)
+            log.info("mqtt: subscribed", filters=len(self._sessions))
+
+    def _move(self) -> None:
+        """Wait for something to read, to write or to do, half a second at most, and do it."""
         more = self._wants_more()
-        reading = [connection, self._wake_out] if more else [self._wake_out]
-        writing = [connection] if self._client.want_write() else []
-        ready, writable, _ = select.select(reading, writing, [], 0 if more and self._client.pending else 1)
+        sockets: dict[Any, Session] = {
+            session.client.socket(): session for session in self._sessions if session.connected
+        }
+        wanted = [link for link, session in sockets.items() if more or not session.subscribed]
+        writing = [link for link, session in sockets.items() if session.client.want_write()]
+        pending = [link for link in wanted if sockets[link].client.pending]
+        ready, writable, _ = select.select(
+            [*wanted, self._wake_out], writing, [], 0 if pending else self._patience()
+        )
         if self._wake_out in ready:
             self._wake_out.recv(4096)
-        if connection in ready or (more and self._client.pending):
-            self._client.loop_read()
-            while self._client.pending and self._wants_more():
-                self._client.loop_read()
-        if writable:
-            self._client.loop_write()
+        for link in {*ready, *pending} - {self._wake_out}:
+            sockets[link].read(self._wants_more)
+        for link in writable:
+            sockets[link].client.loop_write()
+
+    def _patience(self) -> float:
+        """How long to sleep: no longer than until the next attempt to connect."""
+        return min(0.5, max(0.01, self._retry_at - time.monotonic())) if self._failures else 0.5
 
     def _wants_more(self) -> bool:
-        if not self.subscribed:
-            return True  # or the answer to our own CONNECT would wait
         limits = self._limits
         return self._reading and self._count < limits.max_in_flight and self._size < limits.max_in_flight_bytes
 
     def _send(self) -> None:
         while self._acks:
             delivery = self._acks.popleft()
-            if delivery.packet and delivery.connection == self._connection:
-                self._flying.discard(delivery.packet)
-                self._client.ack(delivery.packet, 1)
-        while self._publishes:
+            session = self._by_connection.get(delivery.connection)
+            if delivery.packet and session and session.connection == delivery.connection:
+                session.ack(delivery.packet)
+        while self._publishes and (links := [session for session in self._sessions if session.subscribed]):
             topic, payload, retain = self._publishes.popleft()
-            self._client.publish(topic, payload, qos=1, retain=retain)
+            links[0].client.publish(topic, payload, qos=1, retain=retain)
 
-    def _on_connect(self, client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
-        if code.is_failure:
-            self._wait_for_broker(f"the broker refuses the connection: {code}")
-            return
-        if self._obsolete:
-            client.unsubscribe(self._obsolete)
-        if self._filters:
-            client.subscribe([(topic, 1) for topic in self._filters])
-        else:
-            self._subscribed()
-
-    def _on_subscribe(self, _client: Client, _data: Any, _packet: int, codes: list[Any], _properties: Any) -> None:
-        refused = [topic for topic, code in zip(self._filters, codes, strict=False) if code.is_failure]
-        if refused:
-            log.error("mqtt: the broker refuses subscriptions", filters=refused)
-            self._readiness.set("mqtt", f"the broker refuses to subscribe {', '.join(refused)}")
-            return
-        self._subscribed()
-
-    def _subscribed(self) -> None:
-        self._subscribed_on = self._connection
-        MQTT_CONNECTED.set(1)
-        self._readiness.set("mqtt", None)
-        log.info("mqtt: subscribed", filters=len(self._filters), connection=self._connection)
-
-    def _on_message(self, _client: Client, _data: Any, packet: MQTTMessage) -> None:
+    def _receive(self, session: Session, packet: MQTTMessage) -> None:
         messages.receive()
-        if packet.mid and packet.mid in self._flying:
+        if packet.mid and packet.mid in session.flying:
             with self._changed:
                 self.again += 1
             return
         if packet.mid:
-            self._flying.add(packet.mid)
+            session.flying.add(packet.mid)
         # Strictly increasing, so that two messages without a time of their own never share one.
         self._latest = max(datetime.now(UTC), self._latest + MICROSECOND)
-        delivery = Delivery(
-            Message(_topic(packet), bytes(packet.payload), self._latest, packet.retain, packet.dup),
-            packet.mid,
-            self._connection,
-        )
+        message = Message(_topic(packet), bytes(packet.payload), self._latest, packet.retain, packet.dup)
         with self._changed:
-            self._queue.append(delivery)
+            self._queue.append(Delivery(message, packet.mid, session.connection))
             self._count += 1
             self._size += len(packet.payload)
             self._changed.notify()

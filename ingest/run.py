@@ -20,7 +20,7 @@ from broker.readiness import Readiness
 from broker.store import batches, rejects, schema
 from broker.store.database import Database
 from broker.vocabulary import load
-from ingest.mqtt import Subscriber
+from ingest.mqtt import Subscriber, session_id
 from ingest.normalise import Normaliser
 from ingest.pipeline import Pipeline, Taker
 from ingest.writer import Writer
@@ -28,8 +28,8 @@ from ingest.writer import Writer
 log = structlog.get_logger()
 
 
-def client_id(config: Config, number: int) -> str:
-    """The name of the durable session: city, role and process number."""
+def process_name(config: Config, number: int) -> str:
+    """The name of this process, with which its MQTT client ids begin: city, role and process number."""
     return f"citybroker-{config.city.id}-ingest-{number}"
 
 
@@ -50,7 +50,7 @@ def run(
     """
     expose_messages()
     _collect_less_garbage()
-    name = client_id(config, number)
+    name = process_name(config, number)
     subscriber = Subscriber(mqtt_url, name, [source.topic for source in config.source], config.ingest, readiness)
     database = Database(database_url, size=2, role="citybroker_ingest")
     try:
@@ -124,30 +124,31 @@ def _replay(database: Database, taker: Taker, writer: Writer, number: int) -> Ou
 
 def _leave(database: Database, writer: Writer, name: str, config: Config, *, gone: bool) -> None:
     writer.leave()
-    if gone:  # the filters of removed sources have been unsubscribed
+    if gone:  # the sessions of filters that are gone have been deleted
         with database.transaction() as connection:
-            batches.remember(connection, "", _filters_key(name), _filters(config))
+            batches.remember(connection, "", _sessions_key(name), _sessions(config, name))
 
 
-def _filters_key(name: str) -> str:
-    return f"filters of {name}"
+def _sessions_key(name: str) -> str:
+    return f"sessions of {name}"
 
 
-def _filters(config: Config) -> list[str]:
-    return sorted({source.topic for source in config.source})
+def _sessions(config: Config, name: str) -> list[str]:
+    return sorted({session_id(name, source.topic) for source in config.source})
 
 
 def _remembered(
     database: Database, name: str, config: Config, readiness: Readiness, stop: Event
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """What decoders remember, and the filters that earlier configurations subscribed; waits for the store."""
+    """What decoders remember, and the MQTT sessions of filters that are gone; waits for the store."""
     while True:
         try:
             schema.ensure(database.url)
             with database.transaction() as connection:
                 state = batches.remembered(connection)
-                earlier: list[str] = state.pop("", {}).get(_filters_key(name), [])
-                batches.remember(connection, "", _filters_key(name), sorted({*earlier, *_filters(config)}))
+                earlier: list[str] = state.pop("", {}).get(_sessions_key(name), [])
+                mine = _sessions(config, name)
+                batches.remember(connection, "", _sessions_key(name), sorted({*earlier, *mine}))
         except StoreUnavailable as error:
             if stop.is_set():
                 raise
@@ -157,4 +158,4 @@ def _remembered(
             time.sleep(0.5)
         else:
             readiness.set("database", None)
-            return state, earlier
+            return state, sorted({*earlier} - {*mine})

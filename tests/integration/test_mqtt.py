@@ -11,7 +11,8 @@ from broker.config import IngestTable
 from broker.errors import BadConfig
 from broker.readiness import Readiness
 from deploy import embedded
-from ingest.mqtt import Delivery, Subscriber, address
+from ingest.mqtt import Delivery, Subscriber, session_id
+from ingest.session import address
 
 
 @pytest.fixture
@@ -106,13 +107,18 @@ def test_what_is_not_acknowledged_comes_again_and_only_that(broker_url, subscrib
     assert collect(second, 1, 0.5) == []
 
 
-def test_an_obsolete_filter_is_unsubscribed(broker_url, subscribe):
+def test_the_session_of_an_obsolete_filter_is_deleted(broker_url, subscribe):
     first = subscribe(filters=("a/#", "b/#"))
     first.stop()
-    second = subscribe(filters=("a/#",), obsolete=("b/#",))
+    second = subscribe(filters=("a/#",), obsolete=(session_id("test", "b/#"),))
     publish(broker_url, ["b/1", "a/1"])
     found = collect(second, 2, 1.5)
     assert [delivery.message.topic for delivery in found] == ["a/1"]
+    second.ack(found)
+    time.sleep(0.3)
+    second.stop()
+    third = subscribe(filters=("a/#", "b/#"))
+    assert collect(third, 1, 1) == [], "nothing had been kept for the obsolete filter"
 
 
 def test_a_retained_message_is_marked_and_can_be_cleared(broker_url, subscribe):
@@ -193,6 +199,24 @@ def test_nats_redelivers_on_the_live_connection_and_it_is_not_queued_twice(tmp_p
         assert subscriber.take_again() >= 1
         subscriber.ack(found)
         subscriber.stop()
+
+
+def test_a_flood_on_many_filters_does_not_wait_for_ack_wait(tmp_path):
+    topics = [f"{n}/#" for n in range(8)]
+    with embedded.nats(tmp_path / "nats", topics=topics, ack_wait=60) as broker:
+        readiness = Readiness()
+        subscriber = Subscriber(broker.url, "flood", topics, IngestTable(), readiness)
+        subscriber.start()
+        try:
+            until(lambda: not readiness.missing())
+            publish(broker.url, [f"{n % 8}/{n}" for n in range(30_000)], b"x")
+            seen = set()
+            while found := collect(subscriber, 1, 5):
+                seen |= {delivery.message.topic for delivery in found}
+                subscriber.ack(found)
+            assert len(seen) == 30_000
+        finally:
+            subscriber.stop()
 
 
 def test_a_broker_that_is_away_is_named(free_port):
