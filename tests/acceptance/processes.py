@@ -77,11 +77,39 @@ class City:
 
     def kill(self, child: str) -> None:
         """End a child with kill -9."""
-        os.kill(self.run["children"][child][0], signal.SIGKILL)
+        self.signal(child, signal.SIGKILL)
+
+    def signal(self, child: str, number: signal.Signals) -> None:
+        """Send a child a signal."""
+        os.kill(self.run["children"][child][0], number)
+
+    def ready(self) -> bool:
+        """Whether all roles are ready."""
+        return answers(f"{self.http}/health/ready")
+
+    def renew(self, child: str) -> None:
+        """End a child with kill -9, and return once another is in its place and ready."""
+        before = self.run["children"][child][0]
+        self.kill(child)
+        until(lambda: self.run["children"].get(child, [before])[0] != before, f"another {child}")
+        until(self.ready, "ready again")
+
+    def command(self, *words: str, code: int = 0) -> str:
+        """What `citybroker WORDS --data DATA` prints: its standard output, its errors where it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *words, "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            timeout=120,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
 
 @contextmanager
-def up(folder: Path, config: str, ports: tuple[int, int], verb: str = "up") -> Iterator[City]:
+def up(folder: Path, config: str, ports: tuple[int, int], verb: str = "up", **environment: str) -> Iterator[City]:
     """Run `citybroker up` on DATA in `folder` meanwhile, ready to be published to."""
     path = folder / "city.toml"
     path.write_text(config)
@@ -89,9 +117,9 @@ def up(folder: Path, config: str, ports: tuple[int, int], verb: str = "up") -> I
     options = ["--data", str(folder / "data"), "--http-port", str(http), "--mqtt-port", str(mqtt)]
     if verb == "up":
         options += ["--config", str(path)]
-    state = {"XDG_STATE_HOME": str(folder / "state")}
-    with command(verb, *options, log=folder / "up.log", **state) as process:
+    environment |= {"XDG_STATE_HOME": str(folder / "state")}
+    with command(verb, *options, log=folder / "up.log", **environment) as process:
         city = City(process, folder / "data", http, mqtt)
-        until(lambda: process.poll() is not None or answers(f"{city.http}/health/ready"), "ready", 120)
+        until(lambda: process.poll() is not None or city.ready(), "ready", 120)
         assert process.poll() is None, (folder / "up.log").read_text()[-3000:]
         yield city
