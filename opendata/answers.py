@@ -5,12 +5,14 @@ https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from opendata.negotiation import takes_gzip
 
@@ -52,16 +54,39 @@ def whole(
 
 
 def stream(
-    request: Request, blocks: Iterator[bytes], media: str, *, etag: str, headers: dict[str, str] | None = None
+    request: Request,
+    blocks: Iterator[bytes],
+    media: str,
+    *,
+    etag: str,
+    close: Callable[[], None],
+    headers: dict[str, str],
 ) -> Response:
-    """Answer block by block; for HEAD none is made."""
-    kept = _headers(etag, "") | (headers or {})
+    """Answer block by block; `close` is called once the last is sent or the reader is gone.
+
+    For HEAD no block is made.
+    """
+    kept = _headers(etag, "") | headers
+    body: Iterable[bytes] = blocks
     if takes_gzip(request):
         kept["Content-Encoding"] = "gzip"
-    if is_head(request):
-        return Response(headers=_without_length(kept), media_type=media)
-    body: Iterable[bytes] = _gzipped(blocks) if takes_gzip(request) else blocks
-    return StreamingResponse(body, headers=kept, media_type=media)
+        body = _gzipped(blocks)
+    return Blocks([] if is_head(request) else body, close, headers=kept, media_type=media)
+
+
+class Blocks(StreamingResponse):
+    """A streamed answer that lets go of what it streams from, however it ends."""
+
+    def __init__(self, body: Iterable[bytes], close: Callable[[], None], **more: Any) -> None:
+        super().__init__(body, **more)
+        self._close = close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the blocks."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await run_in_threadpool(self._close)
 
 
 def is_head(request: Request) -> bool:
@@ -75,10 +100,6 @@ def _headers(etag: str, vary: str) -> dict[str, str]:
         "Cache-Control": REVALIDATE,
         "Vary": ", ".join(filter(None, (vary, "Accept-Encoding"))),
     }
-
-
-def _without_length(headers: dict[str, str]) -> dict[str, str]:
-    return headers
 
 
 def _gzipped(blocks: Iterator[bytes]) -> Iterator[bytes]:

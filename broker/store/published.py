@@ -141,13 +141,16 @@ def rows(
 ) -> list[Row]:
     """At most `limit` rows of these members, by time and datastream, behind `after` (time, datastream)."""
     found: list[Row] = []
-    start, behind = after or (interval.from_, -1)
-    step = FIRST_SLICE
-    first = start = _next(connection, feed, members, start)
+    since, behind = after or (interval.from_, -1)
+    if since and interval.from_ and since < interval.from_:
+        since = interval.from_
+    start, step = _next(connection, feed, members, since), FIRST_SLICE
+    behind = behind if start == since else -1
     while start and len(found) < limit and _within(start, interval):
         end = _end(start, step, interval)
-        bounds = [feed, list(members), start, end, start if after and start == first else None, behind]
+        bounds = [feed, list(members), start, end, start, behind]
         part = [_row(row) for row in connection.execute(_PAGE, [*bounds, limit - len(found)])]
+        behind = -1
         found += part
         start = end if part else _next(connection, feed, members, end)
         step = _pace(step, len(part), limit)
@@ -247,7 +250,7 @@ _PAGE = """
     select datastream_id, phenomenon_start, phenomenon_end, result_number, result, quality, status
     from published_observation
     where feed = %s and datastream_id = any(%s) and phenomenon_start >= %s and phenomenon_start < %s
-      and (phenomenon_start, datastream_id) > (coalesce(%s, timestamptz '-infinity'), %s)
+      and (phenomenon_start > %s or datastream_id > %s)
     order by phenomenon_start, datastream_id limit %s"""
 _EXPORT = f"""
     with d as materialized (

@@ -4,7 +4,7 @@ Columns, always in this order: phenomenonTime, thing, observedProperty, result, 
 phenomenonTimeEnd, quality, status. Times are ISO 8601 in UTC, units UCUM; an empty field is no value.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -38,14 +38,9 @@ def router(catalogue: Callable[[Request], Catalogue], submit: Callable[[Message]
             etag = answers.tag(request, "csv", snapshot.version(offered, selection))
             if (same := answers.unchanged(request, etag)) is not None:
                 return same
-            blocks = _held(stack.pop_all(), snapshot.csv(offered, selection))
             named = {"Content-Disposition": f'inline; filename="{offered.id}.csv"'}
-            return answers.stream(request, blocks, MEDIA, etag=etag, headers=named)
+            blocks = snapshot.csv(offered, selection)
+            close = stack.pop_all().close
+        return answers.stream(request, blocks, MEDIA, etag=etag, close=close, headers=named)
 
     return routes
-
-
-def _held(stack: ExitStack, blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Keep the snapshot open until the last block is sent, or the reader is gone."""
-    with stack:
-        yield from blocks

@@ -7,8 +7,9 @@ import json
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 
 import httpx
@@ -24,7 +25,8 @@ from broker.readiness import Readiness
 from broker.store import published
 from broker.store.database import Database
 from deploy.embedded import Postgres
-from opendata import app, publish
+from opendata import app, catalogue, publish
+from opendata.problems import Problem
 
 OFFERED = (
     AIR
@@ -514,15 +516,50 @@ def test_a_long_export_comes_in_blocks_over_any_gap(database, city, advance):
 
 
 def test_readers_that_leave_give_their_connection_back(database, readiness, city, advance):
+    stream = city.datastream("s5", "pm25", "ug/m3")
+    batch = city.observe([(stream, T0, 1)])
+    city.connection.execute(
+        """insert into observation select %s, %s::timestamptz + n * interval '1 ms', 0, null, n, null, 0, %s
+           from generate_series(1, 200000) n""",
+        [stream, T0, batch],
+    )
     advance()
     made = app.create(
         config(OFFERED), database_url=database.serve, readiness=readiness, submit=None, metrics=metrics.render
     )
     with served(made) as client:
-        for _ in range(40):
-            with client.stream("GET", "/feeds/air/observations.csv") as answer:
-                next(answer.iter_raw())
-        assert client.get("/feeds/air/observations.csv").status_code == 200
+        for _ in range(12):  # more than may run at one time; some may be told to wait
+            client.head("/feeds/air/observations.csv")
+            with client.stream(
+                "GET", "/feeds/air/observations.csv", headers={"Accept-Encoding": "identity"}
+            ) as got:
+                next(got.iter_raw())
+        for _ in range(200):
+            again = client.get("/feeds/air/observations.csv")
+            if again.status_code == 200:
+                break
+        assert again.status_code == 200
+        assert again.text.count("\n") == 200_019
+        open_ = "select count(*) from pg_stat_activity where usename = 'citybroker_serve' and state <> 'idle'"
+        while city.one(open_):
+            time.sleep(0.1)
+
+
+def test_too_many_exports_are_told_to_wait(database, advance, readiness):
+    advance()
+    reader = Database(database.serve, size=catalogue.EXPORTS + 1)
+    shown = catalogue.Catalogue(config(OFFERED), reader, "http://data.example")
+    try:
+        with ExitStack() as stack:
+            for _ in range(catalogue.EXPORTS):
+                stack.enter_context(shown.export())
+            with pytest.raises(Problem) as caught, shown.export():
+                pass
+            assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "10")
+        with shown.export() as snapshot:
+            assert snapshot.positions()
+    finally:
+        reader.close()
 
 
 def test_while_the_store_is_away_the_answer_says_so(readiness):
