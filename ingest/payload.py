@@ -33,6 +33,11 @@ _ROLES = {
     "personal": "plate plateutf8 platetext lpr anpr",
 }
 _PLATES = ("licenseplate", "licenceplate", "numberplate", "platenumber", "kenteken", "nummerplaat")
+_NAMES_PLATE = re.compile(
+    rb"(?<![a-z])plate(?![a-z])|(?:licen[cs]e|number)[ _-]?plate|plate[ _-]?(?:number|text|utf8)"
+    rb"|kenteken|nummerplaat",
+    re.IGNORECASE,
+)
 _IDENTITY = re.compile(r"(?:.*_)?id|.*[a-z](?:Id|ID)|ID")
 _SPACES = frozenset({"Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon"})
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
@@ -97,6 +102,11 @@ def text_or(value: Any, default: str = "") -> str:
 def _name(kind: type) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(kind, "a number")
+
+
+def names_plate(payload: bytes) -> bool:
+    """Tell whether bytes that nobody could read name a number plate, as JSON, as XML, or as anything else."""
+    return _NAMES_PLATE.search(payload.replace(b"\0", b"")) is not None  # UTF-16 has NULs between
 
 
 @lru_cache(maxsize=8192)

@@ -36,6 +36,7 @@ from broker.store.rejects import Reject
 from broker.topics import matches
 from ingest.mqtt import Delivery, Subscriber
 from ingest.normalise import Normaliser
+from ingest.payload import names_plate
 from ingest.writer import Taken, Writer
 
 log = structlog.get_logger()
@@ -138,7 +139,7 @@ class Taker:
             received=message.received,
             retained=message.retained,
             length=len(message.payload),
-            payload=None if camera or reason == "personal" else message.payload,
+            payload=None if camera or reason == "personal" or names_plate(message.payload) else message.payload,
             fields=fields,
         )
         return Taken(message, source, reject=reject)

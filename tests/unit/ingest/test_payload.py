@@ -4,7 +4,7 @@ import pytest
 
 from broker.errors import BadMessage
 from broker.model import Place, Reading, Signal, Skipped
-from ingest.payload import MAX_VALUES, Scope, geometry, parse, place, values
+from ingest.payload import MAX_VALUES, Scope, geometry, names_plate, parse, place, values
 
 SCOPE = Scope("a", None, UTC, text=True)
 
@@ -74,3 +74,18 @@ def test_geometry() -> None:
     assert geometry("a", line) == Place("a", line)
     assert geometry("a", {"type": "Point", "coordinates": [-56.6, 168.4]}) == Skipped("location", "implausible")
     assert geometry("a", {"type": "Circle", "coordinates": [3, 50]}) == Skipped("location", "implausible")
+
+
+@pytest.mark.parametrize(
+    ("payload", "named"),
+    [
+        (b"{'plate': '1QXZ000', ", True),
+        (b"<numberPlate>1QXZ000", True),
+        ('{"kenteken": "1QXZ000"'.encode("utf-16"), True),
+        (b"plate_7=1QXZ000", True),
+        (b"{'template': 3, 'plateau': 4", False),
+        (b"\xff\xfe", False),
+    ],
+)
+def test_names_plate(payload: bytes, named: bool) -> None:
+    assert names_plate(payload) is named
