@@ -87,10 +87,12 @@ class City:
         """Whether all roles are ready."""
         return answers(f"{self.http}/health/ready")
 
-    def renew(self, child: str) -> None:
-        """End a child with kill -9, and return once another is in its place and ready."""
+    @contextmanager
+    def renewed(self, child: str) -> Iterator[None]:
+        """End a child with kill -9; after the block wait for another in its place, and for all to be ready."""
         before = self.run["children"][child][0]
         self.kill(child)
+        yield
         until(lambda: self.run["children"].get(child, [before])[0] != before, f"another {child}")
         until(self.ready, "ready again")
 

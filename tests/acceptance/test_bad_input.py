@@ -94,7 +94,8 @@ def test_retained_messages(city: City, sensor: Device, read: Reader) -> None:
     sensor.publish("camera/ring-1/milesight", PLATE, retain=True)
     until(lambda: read.of("all", "dated"), "what was live")
     live = read.of("all", "state")
-    city.renew("ingest")
+    with city.renewed("ingest"):
+        pass
     until(lambda: read.count("retained_camera_cleared"), "a camera's retained message is cleared")
     assert read.settled() == Counter(received=4, duplicate=1, ignored=3)
     assert read.count("messages_ignored", "retained") == 2
