@@ -60,6 +60,7 @@ class Taker:
     ) -> None:
         self._sources = config.sources()
         self._decoders = {name: module.decode for name, module in formats.items()}
+        self._redactions = {name: module.redact for name, module in formats.items() if hasattr(module, "redact")}
         self._normaliser = normaliser
         self._reader = reader
         self._state = state
@@ -69,11 +70,17 @@ class Taker:
     def _source(self, topic: str) -> Source | None:
         return next((source for source in self._sources if matches(source.topic, topic)), None)
 
-    def take(self, message: Message) -> Taken:
-        """What this message becomes; a reject where it cannot be understood."""
-        source = self.source(message.topic)
+    def take(self, message: Message, name: str | None = None) -> Taken:
+        """What this message becomes; a reject where it cannot be understood.
+
+        `name` is that of the source of a reject: its topic may have lost the level that the filter asks for.
+        """
+        source = self.source(message.topic) or next((one for one in self._sources if one.name == name), None)
         if source is None:
             return Taken(message, None, ignored="no source")
+        redact = self._redactions.get(source.format or "")
+        if redact:  # from here on nobody sees the secret that stands in the topic
+            message = message._replace(topic=redact(message.topic))
         try:
             if len(message.payload) > source.max_bytes:
                 size = len(message.payload)

@@ -51,16 +51,19 @@ def run(
     expose_messages()
     _collect_less_garbage()
     name = process_name(config, number)
-    subscriber = Subscriber(mqtt_url, name, [source.topic for source in config.source], config.ingest, readiness)
+    secret = keys.broker_key() if keys else ""
+    mine = sorted({session_id(name, source.topic, secret) for source in config.source})
+    filters = [source.topic for source in config.source]
+    subscriber = Subscriber(mqtt_url, name, filters, config.ingest, readiness, secret)
     database = Database(database_url, size=2, role="citybroker_ingest")
     try:
-        state, obsolete = _remembered(database, name, config, readiness, stop)
+        state, obsolete = _remembered(database, name, mine, readiness, stop)
         writer = Writer(database, load(), name, keep=config.rejects)
         taker = make_taker(config, keys, state)
         pipeline = Pipeline(config, taker, writer, readiness, stop, keys)
         subscriber.start(obsolete)
         pipeline.run(subscriber)
-        _leave(database, writer, name, config, gone=subscriber.subscribed)
+        _leave(database, writer, name, mine if subscriber.subscribed else None)
     except StoreUnavailable as error:
         log.warning(
             "ingest: stopped without the database; the MQTT broker keeps what is not stored", why=str(error)
@@ -116,29 +119,25 @@ def _replay(database: Database, taker: Taker, writer: Writer, number: int) -> Ou
     if reject.payload is None:
         raise BadConfig(f"reject {number} came from a camera: its payload was not kept, it cannot be replayed")
     message = Message(reject.topic, reject.payload, reject.received, reject.retained)
-    outcomes = writer.write([taker.take(message)], drained=datetime.now(UTC))
+    outcomes = writer.write([taker.take(message, reject.source)], drained=datetime.now(UTC))
     with database.transaction() as connection:
         rejects.mark(connection, [number])
     return outcomes
 
 
-def _leave(database: Database, writer: Writer, name: str, config: Config, *, gone: bool) -> None:
+def _leave(database: Database, writer: Writer, name: str, sessions: list[str] | None) -> None:
     writer.leave()
-    if gone:  # the sessions of filters that are gone have been deleted
+    if sessions is not None:  # those of filters that are gone have been deleted
         with database.transaction() as connection:
-            batches.remember(connection, "", _sessions_key(name), _sessions(config, name))
+            batches.remember(connection, "", _sessions_key(name), sessions)
 
 
 def _sessions_key(name: str) -> str:
     return f"sessions of {name}"
 
 
-def _sessions(config: Config, name: str) -> list[str]:
-    return sorted({session_id(name, source.topic) for source in config.source})
-
-
 def _remembered(
-    database: Database, name: str, config: Config, readiness: Readiness, stop: Event
+    database: Database, name: str, mine: list[str], readiness: Readiness, stop: Event
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """What decoders remember, and the MQTT sessions of filters that are gone; waits for the store."""
     while True:
@@ -147,7 +146,6 @@ def _remembered(
             with database.transaction() as connection:
                 state = batches.remembered(connection)
                 earlier: list[str] = state.pop("", {}).get(_sessions_key(name), [])
-                mine = _sessions(config, name)
                 batches.remember(connection, "", _sessions_key(name), sorted({*earlier, *mine}))
         except StoreUnavailable as error:
             if stop.is_set():
