@@ -9,13 +9,13 @@ delivered the message: after a broker restart the same packet id may belong to a
                     └──────────────── acks, wake ◄───────────────┘
 """
 
+import hmac
 import select
 import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from threading import Condition, Thread
 from typing import Any, NamedTuple
 
@@ -42,9 +42,13 @@ class Delivery(NamedTuple):
     connection: int
 
 
-def session_id(process: str, topic: str) -> str:
-    """The client id of a process's session for a filter; it stays when its source is renamed."""
-    return f"{process}-{sha256(topic.encode()).hexdigest()[:8]}"
+def session_id(process: str, topic: str, secret: str = "") -> str:
+    """The client id of a process's session for a filter; it stays when its source is renamed.
+
+    Who knows a client id can take its session over, so that it has a secret part where there is a key
+    store to take one from.
+    """
+    return f"{process}-{hmac.digest(secret.encode(), topic.encode(), 'sha256').hex()[:16]}"
 
 
 class Subscriber:
@@ -56,7 +60,13 @@ class Subscriber:
     """
 
     def __init__(
-        self, url: str, process: str, filters: Iterable[str], limits: IngestTable, readiness: Readiness
+        self,
+        url: str,
+        process: str,
+        filters: Iterable[str],
+        limits: IngestTable,
+        readiness: Readiness,
+        secret: str = "",
     ) -> None:
         self.cleared: Counter[str] = Counter()
         """Topics whose retained message we cleared: the empty message that comes back is ours."""
@@ -83,7 +93,7 @@ class Subscriber:
         self._wake_out.setblocking(False)
         topics = sorted(set(filters))
         self._sessions = [
-            Session(self._where, session_id(process, topic), topic, self._receive) for topic in topics
+            Session(self._where, session_id(process, topic, secret), topic, self._receive) for topic in topics
         ]
         self._by_connection: Mapping[int, Session] = {}
         self._thread = Thread(target=self._run, name="mqtt", daemon=True)

@@ -219,7 +219,9 @@ class Writer:
             outcomes = self._store(connection, batch, rows, number, merging)
             outcomes.duplicate += again
             self._keep(connection, batch, number)
-            batches.add(connection, number, self._process, self._kind, outcomes, _span(batch, rows.observations))
+            streams = sorted({row.datastream for row in rows.observations})
+            span = _span(batch, rows.observations)
+            batches.add(connection, number, self._process, self._kind, outcomes, span, streams)
             if self._kind == "delivery":
                 self._beat(connection, drained, flying)
         return outcomes

@@ -24,18 +24,28 @@ def number(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def add(connection: Connection, batch: int, process: str, kind: str, outcomes: Outcomes, span: Span) -> None:
-    """Write the batch's row, in its transaction."""
+def add(
+    connection: Connection,
+    batch: int,
+    process: str,
+    kind: str,
+    outcomes: Outcomes,
+    span: Span,
+    datastreams: list[int],
+) -> None:
+    """Write the batch's row, in its transaction. `datastreams` are those that it has observations of."""
     connection.execute(
         """insert into batch
                (id, process, kind, received_first, received_last, phenomenon_first, phenomenon_last,
-                received, stored, duplicate, ignored, rejected, observations, passages, conflicts, skipped)
-           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+                received, stored, duplicate, ignored, rejected, observations, passages, conflicts, skipped,
+                datastreams)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         [
             *(batch, process, kind, *span),
             *(outcomes.messages, outcomes.stored, outcomes.duplicate),
             *(Jsonb(outcomes.ignored), Jsonb(outcomes.rejected)),
             *(outcomes.observations, outcomes.passages, outcomes.conflicts, Jsonb(outcomes.skipped)),
+            datastreams,
         ],
     )
 

@@ -47,10 +47,11 @@ class Database:
     """A pool of connections to one database, under one login.
 
     `role` is the group role (`citybroker_ingest`, …) to work under where the login may take it, so
-    that even an owner's login reads and writes no more than its part needs.
+    that even an owner's login reads and writes no more than its part needs. `timeout` is how many
+    seconds a caller waits for a connection before StoreUnavailable.
     """
 
-    def __init__(self, url: str, *, size: int = 4, role: str | None = None) -> None:
+    def __init__(self, url: str, *, size: int = 4, role: str | None = None, timeout: float = 5) -> None:
         self.url = url
         self._role = role
         self._pool = psycopg_pool.ConnectionPool(
@@ -60,7 +61,7 @@ class Database:
             open=False,
             configure=self._configure,
             kwargs={"connect_timeout": 10, "application_name": role or "citybroker"},
-            timeout=15,
+            timeout=timeout,
             reconnect_timeout=0,
         )
 

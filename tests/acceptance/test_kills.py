@@ -3,6 +3,7 @@
 Mosquitto acknowledges before it saves, so a kill -9 of it is not promised: it gets SIGTERM restarts.
 """
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from processes import City, answers, command, until, up
 from broker.store import batches
 from deploy.simulate import Outcome, run
 
-COUNT = 50_000
+COUNT = int(os.environ.get("KILL_MESSAGES", "50000"))
+"""`make soak` sends more."""
 RATE = 6_000
 CONFIG = """
 [city]
@@ -45,14 +47,18 @@ def publish_while(url: str, disturb: Callable[[], None], times: int = 3) -> Outc
         for _ in range(times):
             time.sleep(COUNT / RATE / (times + 1))
             disturb()
-        return work.result(180)
+        return work.result(180 + COUNT / 1000)
 
 
 def check(database_url: str, outcome: Outcome) -> None:
     """Each acknowledged message is stored once, and the counters agree with what is there."""
     with until(lambda: connected(database_url), "the database is back") as connection:
         acknowledged = set(range(COUNT)) - set(outcome.unacknowledged)
-        rows = until(lambda: complete(connection, acknowledged, outcome), "everything acknowledged is stored", 90)
+        rows = until(
+            lambda: complete(connection, acknowledged, outcome),
+            "everything acknowledged is stored",
+            90 + COUNT / 1000,
+        )
         assert {row[1] for row in rows} == {4}, "each message has four values, each stored once"
         counters = until(lambda: settled(connection), "nothing is in flight")
     done = counters["stored"] + counters["duplicate"] + sum(counters["ignored"].values())
@@ -110,7 +116,7 @@ def test_kill_9_of_up_itself_and_a_new_start(tmp_path, free_port) -> None:
             first.process.kill()
             first.process.wait()
         with up(tmp_path, CONFIG, ports) as second:
-            outcome = work.result(180)
+            outcome = work.result(180 + COUNT / 1000)
             check(second.run["database"]["owner"], outcome)
 
 
