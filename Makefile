@@ -21,7 +21,7 @@ LOCK    := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format bench soak lock clean
+.PHONY: help demo test coverage lint format bench soak lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -32,6 +32,12 @@ demo: $(RUNTIME) ## install what running needs and start the demo city (Ctrl-C s
 
 test: $(DEV) node ## every test, against real servers (missing ones are skipped; with CI=true they fail)
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@test -n "$(ARGS)" || $(MAKE) --no-print-directory coverage
+
+coverage: $(DEV) ## every branch of anpr and of disclosure is tested, or this fails
+	$(BIN)/pytest -q -n $(JOBS) --cov=anpr --cov=opendata.disclosure --cov-branch --cov-fail-under=100 \
+	  --cov-report=term-missing:skip-covered tests/unit/anpr tests/integration/test_flows.py \
+	  tests/unit/opendata/test_disclosure.py
 
 lint: $(DEV) ## style, formatting, types, direction of imports, lock files
 	$(BIN)/ruff check
