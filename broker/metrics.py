@@ -109,6 +109,7 @@ BYTES_IN_FLIGHT = Gauge("citybroker_bytes_in_flight", "Payload bytes received an
 MQTT_CONNECTED = Gauge("citybroker_mqtt_connected", "1 while the subscriptions are acknowledged.")
 MQTT_CONNECTS = Counter("citybroker_mqtt_connects", "Connections made to the MQTT broker.")
 RETAINED_CLEARED = Counter("citybroker_retained_camera_cleared", "Retained camera messages that were cleared.")
+REPLIES = Counter("citybroker_replies", "Messages sent to devices: rebirth requests of Sparkplug B.")
 STORE_RETRIES = Counter("citybroker_store_retries", "Batches tried again because the store was away.")
 BATCH_MESSAGES = Histogram(
     "citybroker_batch_messages", "Messages a batch.", buckets=(1, 10, 100, 500, 1000, 2000, 5000, 10000)

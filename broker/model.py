@@ -101,6 +101,13 @@ class Inventory(NamedTuple):
     value: Any
 
 
+class Reply(NamedTuple):
+    """What a decoder wants said to a device (a rebirth request); published at most once a minute on each topic."""
+
+    topic: str
+    payload: bytes
+
+
 class Ignored(NamedTuple):
     """The message is known and carries nothing to store (join, heartbeat, acknowledgement)."""
 

@@ -137,7 +137,11 @@ class Subscriber:
     def clear_retained(self, topic: str) -> None:
         """Remove a retained message from the broker."""
         self.cleared[topic] += 1
-        self._publishes.append((topic, b"", True))
+        self.publish(topic, b"", retain=True)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send a message through the first session that is subscribed."""
+        self._publishes.append((topic, payload, retain))
         self._wake()
 
     @property

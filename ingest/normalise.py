@@ -21,6 +21,7 @@ from broker.model import (
     Place,
     Quality,
     Reading,
+    Reply,
     Signal,
     Skipped,
     Source,
@@ -68,6 +69,7 @@ class Normalised(NamedTuple):
     inventories: list[Inventory]
     skipped: list[Skipped]
     ignored: str | None
+    replies: list[Reply]
 
 
 class _Things(dict[str, str]):
@@ -100,7 +102,7 @@ class Normaliser:
         rest = [item for item in decoded if type(item) is not Reading] if len(readings) < len(decoded) else []
         if message.retained and readings:
             readings, rest = _timed(readings, rest)
-        normalised = Normalised([], [], [], [], [], None)
+        normalised = Normalised([], [], [], [], [], None, [])
         things = _Things(message, source)
         self._observe(readings, message, source, things, normalised)
         for item in rest:
@@ -202,6 +204,8 @@ def _keep(item: Any, message: Message, source: Source, things: _Things, into: No
         into.skipped.append(item)
     elif type(item) is Inventory:
         into.inventories.append(item)
+    elif type(item) is Reply:
+        into.replies.append(item)
 
 
 def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], list[Any]]:

@@ -25,6 +25,7 @@ from broker.metrics import (
     BATCH_MESSAGES,
     BATCH_SECONDS,
     LATENCY,
+    REPLIES,
     RETAINED_CLEARED,
     STORE_RETRIES,
     Outcomes,
@@ -44,6 +45,9 @@ T = TypeVar("T")
 
 BEAT = 1.0
 ROTATE_EVERY = 30.0
+REPLY_EVERY = 60.0
+"""Seconds between two replies on one topic."""
+MAX_REPLIED = 10_000
 RETRY = (0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -120,6 +124,7 @@ class Taker:
             inventories=found.inventories,
             skipped=found.skipped,
             ignored=ignored,
+            replies=found.replies,
         )
 
     def _passages(self, message: Message, source: Source) -> Taken:
@@ -179,6 +184,7 @@ class Pipeline:
         self._readiness = readiness
         self._beaten = 0.0
         self._again = 0
+        self._replied: dict[str, float] = {}
 
     def run(self, subscriber: Subscriber) -> None:
         """Work until `stop`; then drain what has been received, commit and acknowledge it.
@@ -206,6 +212,7 @@ class Pipeline:
         first = deliveries[0].message.received
         for outcomes in self._persist(taken):
             messages.settle(outcomes)
+        self._reply(subscriber, taken)
         subscriber.ack(deliveries)
         BATCH_MESSAGES.observe(len(deliveries))
         BATCH_SECONDS.observe(time.monotonic() - started)
@@ -222,6 +229,17 @@ class Pipeline:
             subscriber.clear_retained(message.topic)
             RETAINED_CLEARED.inc()
         return taken
+
+    def _reply(self, subscriber: Subscriber, taken: list[Taken]) -> None:
+        """Say to devices what decoders want said: a flood of messages brings no flood of replies."""
+        now = time.monotonic()
+        for reply in (reply for one in taken for reply in one.replies):
+            if now - self._replied.get(reply.topic, -REPLY_EVERY) >= REPLY_EVERY:
+                if len(self._replied) >= MAX_REPLIED:
+                    self._replied.clear()
+                self._replied[reply.topic] = now
+                subscriber.publish(reply.topic, reply.payload)
+                REPLIES.inc()
 
     def _persist(self, taken: list[Taken]) -> list[Outcomes]:
         """Commit these, in halves where the store refuses them; wait while it is away."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from broker.config import RejectsTable
 from broker.errors import AlreadyStored
 from broker.metrics import Outcomes
-from broker.model import Datastream, Inventory, Message, Observation, Passage, Place, Signal, Skipped, Source
+from broker.model import Datastream, Inventory, Message, Observation, Passage, Place, Reply, Signal, Skipped, Source
 from broker.store import batches, observations, passages, rejects, things
 from broker.store.database import Connection, Database
 from broker.store.observations import EPOCH, Row
@@ -38,6 +38,7 @@ class Taken(NamedTuple):
     inventories: Sequence[Inventory] = ()
     skipped: Sequence[Skipped] = ()
     ignored: str | None = None
+    replies: Sequence[Reply] = ()
     reject: rejects.Reject | None = None
 
 
@@ -251,9 +252,13 @@ class Writer:
             rejects.add(connection, refused, number)
         self._place(connection, batch)
         self._see(connection, batch)
-        for taken in batch:
-            for key, value in taken.inventories:
-                batches.remember(connection, taken.source.name if taken.source else "", key, value)
+        remembered = {
+            (taken.source.name if taken.source else "", key): value
+            for taken in batch
+            for key, value in taken.inventories
+        }
+        for (source, key), value in remembered.items():
+            batches.remember(connection, source, key, value)
 
     def _place(self, connection: Connection, batch: list[Taken]) -> None:
         named = [(taken, place) for taken in batch for place in taken.places]
