@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 from broker.config import RejectsTable
 from broker.errors import AlreadyStored
 from broker.metrics import Outcomes
-from broker.model import Datastream, Inventory, Message, Observation, Passage, Place, Reply, Signal, Skipped, Source
+from broker.model import (
+    Datastream,
+    Inventory,
+    Message,
+    Observation,
+    Passage,
+    Place,
+    Reply,
+    Signal,
+    Skipped,
+    Source,
+)
 from broker.store import batches, observations, passages, rejects, things
 from broker.store.database import Connection, Database
 from broker.store.observations import EPOCH, Row
