@@ -1,6 +1,7 @@
-"""ChirpStack v4 in JSON: uplinks, device status and integration events of LoRaWAN devices.
+"""ChirpStack v4, JSON or protobuf: uplinks, device status and integration events of LoRaWAN devices.
 
-Specification: https://www.chirpstack.io/docs/chirpstack/integrations/events.html
+Specification: https://www.chirpstack.io/docs/chirpstack/integrations/events.html; the protobuf schema,
+https://github.com/chirpstack/chirpstack/blob/master/api/proto/integration/integration.proto
 Zero and false may be left out; numbers of `object` come as floats.
 """
 
@@ -9,22 +10,52 @@ from datetime import datetime
 from typing import Any
 
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from ingest import protobuf
 from ingest.lorawan import Options, signal, with_units
 from ingest.payload import Scope, expect, parse, place, text_or, values
+from ingest.protobuf import Field
 from ingest.times import moment
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 __all__ = ["Options", "decode"]
 
+_INFO = Field("deviceInfo", "message", {8: Field("devEui", "text")})
+_HEADER = {2: Field("time", "time"), 3: _INFO}
+_HEARD = {6: Field("rssi", "int"), 7: Field("snr", "float")}
+_PROTOBUF = {
+    "up": _HEADER
+    | {
+        7: Field("fCnt", "int"),
+        8: Field("fPort", "int"),
+        10: Field("data", "bytes"),
+        11: Field("object", "struct"),
+        12: Field("rxInfo", "message", _HEARD, many=True),
+    },
+    "status": _HEADER
+    | {
+        5: Field("margin", "int"),
+        6: Field("externalPowerSource", "bool"),
+        7: Field("batteryLevelUnavailable", "bool"),
+        8: Field("batteryLevel", "float"),
+    },
+    "location": _HEADER
+    | {4: Field("location", "message", {1: Field("latitude", "double"), 2: Field("longitude", "double")})},
+    "integration": _HEADER | {6: Field("object", "struct")},
+    "join": _HEADER,
+    "ack": _HEADER,
+    "txack": _HEADER,
+    "log": {1: Field("time", "time"), 2: _INFO},
+}
+
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the decoded object of an uplink or integration event, or a device's status."""
     del state
-    document = expect(parse(message.payload), dict, "payload")
+    event = message.topic.rpartition("/")[2]
+    document = _read(message.payload, event)
     info = expect(document.get("deviceInfo"), dict, "deviceInfo")
     thing = text_or(info.get("devEui")).lower()
-    event = message.topic.rpartition("/")[2]
     if event in {"join", "ack", "txack", "log"}:
         return [Ignored(event)]
     if event == "location" or "location" in document:
@@ -35,9 +66,18 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     return with_units(found, source.options.get("units"))
 
 
+def _read(payload: bytes, event: str) -> dict[str, Any]:
+    """Read the event, in protobuf where it does not begin as JSON does; the topic alone says which event it is."""
+    fields = _PROTOBUF.get(event)
+    if fields is None or payload.lstrip(b" \t\r\n\xef\xbb\xbf").startswith(b"{"):
+        document: dict[str, Any] = expect(parse(payload), dict, "payload")
+        return document
+    return protobuf.read(payload, fields)
+
+
 def _time(document: Mapping[str, Any], source: Source) -> datetime | None:
     value = document.get("time")
-    return None if value is None else moment(value, source.timezone)
+    return value if value is None or type(value) is datetime else moment(value, source.timezone)
 
 
 def _measured(document: Mapping[str, Any], scope: Scope) -> list[Item]:
