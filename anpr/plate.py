@@ -132,7 +132,7 @@ class Reader:
     def _passage(self, read: PlateRead, message: Message, source: Source, index: int) -> Passage:
         received = message.received
         time = received if read.time is None else _plausible(read.time, message, source)
-        camera = identify(source, read.camera, message.topic)
+        camera = identify(source, read.camera or message.identity or "", message.topic)
         read_status, plate = ("no_plate", "") if read.no_plate else judge(read.plate, read.country)
         return Passage(
             camera,

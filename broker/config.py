@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError
@@ -72,7 +72,7 @@ class Config(Table):
         return [self._source(table) for table in self.source]
 
     def _source(self, table: SourceTable) -> Source:
-        limit = table.max_bytes or ((8 << 20) if table.camera else (1 << 20))
+        limit = table.max_bytes or ((16 << 20) if table.camera else (1 << 20))
         age = table.max_age.total_seconds() if table.max_age else None
         return Source(
             name=table.name,
@@ -85,8 +85,18 @@ class Config(Table):
             max_bytes=limit,
             max_future=table.max_future.total_seconds(),
             max_age=age,
+            allow=_allowed(table.allow),
+            identity=table.identity,
+            part=table.part,
+            rate=table.rate,
             options=table.options,
         )
+
+
+def _allowed(given: list[str] | bool | str) -> frozenset[str] | Literal["registry"] | None:
+    if given == "registry":
+        return "registry"
+    return frozenset(given) if isinstance(given, list) else None
 
 
 ADDRESSES = "CITYBROKER_MQTT_URL and CITYBROKER_DATABASE_URL in the environment"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from enum import IntFlag
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Result = float | str | bool | dict[str, Any] | list[Any]
 
@@ -28,6 +28,8 @@ class Message(NamedTuple):
     content_type: str | None = None
     identity: str | None = None
     """What the push door took from a header, query or path."""
+    part: str | None = None
+    """Which part of the thing the push door was told of: the qualifier of what has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,14 @@ class Source:
     """Seconds that a phenomenon time may lie after the receive time."""
     max_age: float | None = None
     """Seconds that it may lie before; None is no limit."""
+    allow: frozenset[str] | Literal["registry"] | None = None
+    """Identities of the things that are taken, `*` for any characters; or those that were registered; None: all."""
+    identity: str | None = None
+    """Of the push door: where the identity stands, `header:X-Sensor`, `query:id` or `path`."""
+    part: str | None = None
+    """Of the push door: where the part of the thing stands, likewise."""
+    rate: float = 200.0
+    """Messages a second that the push door takes."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The format's own settings (`fields` of `json`, …), validated by the format's `Options`, if it has one."""
 

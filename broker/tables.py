@@ -53,6 +53,19 @@ def _template(value: str) -> str:
     return value
 
 
+def _allow(value: Any) -> Any:
+    listed = isinstance(value, list) and value and all(isinstance(one, str) and one for one in value)
+    if not (value is True or value == "registry" or listed):
+        raise expected('true for all things, "registry", or a list of identities such as ["gate-1", "70b3d5*"]')
+    return value
+
+
+def _where(value: str) -> str:
+    if value != "path" and not re.fullmatch(r"(header|query):[A-Za-z0-9_.~-]+", value):
+        raise expected('where it stands: "header:X-Sensor", "query:id" or "path"')
+    return value
+
+
 def _words(value: Any) -> Any:
     """One word may stand for a list of one."""
     value = [value] if isinstance(value, str) else value
@@ -133,9 +146,17 @@ class SourceTable(Table):
     thing: Annotated[str, AfterValidator(_template)] | None = None
     personal: bool = False
     max_bytes: Count | None = None
-    """Larger messages are rejected; 1 MiB if absent, 8 MiB for a camera."""
+    """Larger messages are rejected; 1 MiB if absent, 16 MiB for a camera."""
     max_future: Period = timedelta(hours=1)
     max_age: Period | None = None
+    allow: Annotated[list[str] | str | bool, BeforeValidator(_allow)] = True
+    """Which things are taken: all, those of a list, or those of the registry."""
+    identity: Annotated[str, AfterValidator(_where)] | None = None
+    """Of the push door: where the request names the thing."""
+    part: Annotated[str, AfterValidator(_where)] | None = None
+    """Of the push door: where the request names a part of the thing."""
+    rate: float = Field(default=200, gt=0, le=100_000)
+    """Of the push door: messages a second; ten seconds of it at once."""
     options: dict[str, Any] = {}
 
     @model_validator(mode="after")

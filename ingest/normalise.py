@@ -107,6 +107,8 @@ class Normaliser:
         self._observe(readings, message, source, things, normalised)
         for item in rest:
             _keep(item, message, source, things, normalised)
+        if message.part:
+            _assign(normalised.observations, message.part)
         observations = normalised.observations
         if not observations:
             return normalised._replace(ignored=_ignored(rest, normalised.skipped))
@@ -118,6 +120,7 @@ class Normaliser:
         self, readings: list[Reading], message: Message, source: Source, things: _Things, into: Normalised
     ) -> None:
         rules, checked, observations = self._rules, message.received, into.observations
+        streams, new = self._streams, tuple.__new__  # a third of what making a named tuple costs
         for own, name, value, time, unit, end, qualifier, quality in readings:
             start, flags = (time, quality) if time else (message.received, quality | _RECEIVED)
             if start is not checked:
@@ -133,10 +136,9 @@ class Normaliser:
                     continue
                 rule, number, result, more = taken
                 flags |= more
-            stream = Datastream(
-                things[own], rule.property, (qualifier and rule.joined(qualifier)) or rule.qualifier, rule.unit
-            )
-            observations.append(Observation(stream, start, end, number, result, flags))
+            key = things[own], name, unit, qualifier, rule.kind
+            stream = streams.get(key) or self._datastream(key, rule)
+            observations.append(new(Observation, (stream, start, end, number, result, flags)))
 
     def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:
         """Take a value that is no plain number: convert, read a text, or say why it is left out."""
@@ -154,6 +156,13 @@ class Normaliser:
         if type(value) not in _NUMBERS:
             return Skipped(name, "no value")
         return _number(rule, name, value)
+
+
+def _assign(observations: list[Observation], part: str) -> None:
+    """Tell apart the parts of a thing that send the same properties, where the payload does not."""
+    for index, row in enumerate(observations):
+        if not row.datastream.qualifier:
+            observations[index] = row._replace(datastream=row.datastream._replace(qualifier=part))
 
 
 def _number(rule: Rule, name: str, value: float) -> _Taken | Skipped:

@@ -35,9 +35,11 @@ from broker.model import Ignored, Message, Passage, Skipped, Source
 from broker.readiness import Readiness
 from broker.store.rejects import Reject
 from broker.topics import matches
+from ingest.envelope import opened
 from ingest.mqtt import Delivery, Subscriber
 from ingest.normalise import Normaliser
 from ingest.payload import names_plate
+from ingest.register import Register
 from ingest.writer import Taken, Writer
 
 log = structlog.get_logger()
@@ -61,7 +63,9 @@ class Taker:
         normaliser: Normaliser,
         reader: Reader | None,
         state: dict[str, dict[str, Any]],
+        register: Register | None = None,
     ) -> None:
+        self._register = register or Register()
         self._sources = config.sources()
         self._decoders = {name: module.decode for name, module in formats.items()}
         self._redactions = {name: module.redact for name, module in formats.items() if hasattr(module, "redact")}
@@ -86,10 +90,7 @@ class Taker:
         if redact:  # from here on nobody sees the secret that stands in the topic
             message = message._replace(topic=redact(message.topic))
         try:
-            if len(message.payload) > source.max_bytes:
-                size = len(message.payload)
-                raise BadMessage(f"{size} bytes, the source takes {source.max_bytes}", reason="size")  # noqa: TRY301
-            return self._passages(message, source) if source.camera else self._observations(message, source)
+            return self._become(message, source)
         except BadMessage as error:
             return self._reject(message, source, error.reason, str(error))
         except StoreUnavailable:
@@ -97,6 +98,15 @@ class Taker:
         except Exception as error:  # noqa: BLE001  a decoder's defect must not stop the messages behind it
             self._report(source, error)
             return self._reject(message, source, "decoder", f"the decoder failed: {type(error).__name__}")
+
+    def _become(self, delivered: Message, source: Source) -> Taken:
+        """What it carries; of the push door's that is in an envelope, which a reject keeps."""
+        message = opened(delivered)
+        if len(message.payload) > source.max_bytes:
+            size = len(message.payload)
+            raise BadMessage(f"{size} bytes, the source takes {source.max_bytes}", reason="size")
+        taken = self._passages(message, source) if source.camera else self._observations(message, source)
+        return taken if message is delivered else taken._replace(message=delivered)
 
     def _report(self, source: Source, error: Exception) -> None:
         """Name a decoder's defect once, by its place; its text could hold what the message held."""
@@ -110,6 +120,8 @@ class Taker:
         state = self._state.setdefault(source.name, {})
         decoded = self._decoders[source.format or ""](message, source, state)
         found = self._normaliser.normalise(decoded, message, source)
+        if source.allow is not None:
+            found = self._register.observed(found, source)
         for key, value in found.inventories:
             state[key] = value
         ignored = found.ignored
@@ -131,6 +143,7 @@ class Taker:
         if self._reader is None:
             raise BadMessage("there are no keys for cameras", reason="keys")
         found = self._reader.read(message, source, self._state.setdefault(source.name, {}))
+        found = self._register.passed(found, source)
         vehicles = [one for one in found if isinstance(one, Passage)]
         skipped = [one for one in found if isinstance(one, Skipped)]
         ignored = next((one.reason for one in found if isinstance(one, Ignored)), None)
@@ -138,7 +151,8 @@ class Taker:
             ignored = "nothing taken"
         return Taken(message, source, passages=vehicles, skipped=skipped, ignored=None if vehicles else ignored)
 
-    def _reject(self, message: Message, source: Source, reason: str, detail: str) -> Taken:
+    def _reject(self, delivered: Message, source: Source, reason: str, detail: str) -> Taken:
+        message = delivered if reason == "envelope" else opened(delivered)
         camera = source.camera or (self._reader.accepted_by(message) if self._reader else None)
         fields = None
         if camera and self._reader:
@@ -151,10 +165,10 @@ class Taker:
             received=message.received,
             retained=message.retained,
             length=len(message.payload),
-            payload=None if camera or reason == "personal" or names_plate(message.payload) else message.payload,
+            payload=None if camera or reason == "personal" or names_plate(message.payload) else delivered.payload,
             fields=fields,
         )
-        return Taken(message, source, reject=reject)
+        return Taken(delivered, source, reject=reject)
 
     def refuse(self, taken: Taken, why: str) -> Taken:
         """The store does not take what this message became: make it a reject."""
@@ -208,7 +222,7 @@ class Pipeline:
             self._rest(subscriber)
             return
         started = time.monotonic()
-        taken = [self._patiently(partial(self._take, subscriber, delivery)) for delivery in deliveries]
+        taken = [self._take(subscriber, delivery) for delivery in deliveries]
         first = deliveries[0].message.received
         for outcomes in self._persist(taken):
             messages.settle(outcomes)
@@ -224,7 +238,10 @@ class Pipeline:
         if not message.payload and subscriber.cleared[message.topic]:
             subscriber.cleared[message.topic] -= 1
             return Taken(message, None, ignored="retained message cleared")
-        taken = self._taker.take(message)
+        try:
+            taken = self._taker.take(message)
+        except StoreUnavailable:
+            taken = self._patiently(partial(self._taker.take, message))
         if message.retained and taken.source and taken.source.camera and message.payload:
             subscriber.clear_retained(message.topic)
             RETAINED_CLEARED.inc()

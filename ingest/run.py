@@ -4,6 +4,7 @@ import gc
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -17,12 +18,13 @@ from broker.errors import BadConfig, StoreUnavailable
 from broker.metrics import Outcomes, expose_messages
 from broker.model import Message
 from broker.readiness import Readiness
-from broker.store import batches, rejects, schema
+from broker.store import batches, rejects, schema, things
 from broker.store.database import Database
 from broker.vocabulary import load
 from ingest.mqtt import Subscriber, session_id
 from ingest.normalise import Normaliser
 from ingest.pipeline import Pipeline, Taker
+from ingest.register import Register
 from ingest.writer import Writer
 
 log = structlog.get_logger()
@@ -59,7 +61,7 @@ def run(
     try:
         state, obsolete = _remembered(database, name, mine, readiness, stop)
         writer = Writer(database, load(), name, keep=config.rejects)
-        taker = make_taker(config, keys, state)
+        taker = make_taker(config, keys, state, Register(partial(_registered, database)))
         pipeline = Pipeline(config, taker, writer, readiness, stop, keys)
         subscriber.start(obsolete)
         pipeline.run(subscriber)
@@ -80,13 +82,23 @@ def _collect_less_garbage() -> None:
     gc.set_threshold(100_000, 20, 20)
 
 
-def make_taker(config: Config, keys: KeyStore | None, state: dict[str, dict[str, Any]]) -> Taker:
-    """The decoders of this configuration. Raises BadConfig where a camera source lacks its keys."""
+def _registered(database: Database) -> frozenset[str]:
+    with database.transaction() as connection:
+        return things.known(connection)
+
+
+def make_taker(
+    config: Config, keys: KeyStore | None, state: dict[str, dict[str, Any]], register: Register | None = None
+) -> Taker:
+    """The decoders of this configuration. Raises BadConfig where a camera source lacks its keys.
+
+    Without a register every thing counts as registered.
+    """
     cameras = [source.name for source in config.source if source.camera]
     if cameras and keys is None:
         raise BadConfig(f"source {cameras[0]} is a camera: a key store is needed (--keys)")
     reader = Reader(modules.load("anpr.cameras"), keys) if keys else None
-    return Taker(config, modules.load("ingest.formats"), Normaliser(load()), reader, state)
+    return Taker(config, modules.load("ingest.formats"), Normaliser(load()), reader, state, register)
 
 
 def replay(
@@ -103,7 +115,7 @@ def replay(
             state = batches.remembered(connection)
             chosen = list(numbers) if numbers is not None else rejects.replayable(connection)
         writer = Writer(database, load(), "replay", kind="replay", keep=config.rejects)
-        taker = make_taker(config, keys, state)
+        taker = make_taker(config, keys, state, Register(partial(_registered, database)))
         for number in chosen:
             total.add(_replay(database, taker, writer, number))
     finally:

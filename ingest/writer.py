@@ -90,6 +90,7 @@ class Writer:
         self._cameras: dict[str, int] = {}
         self._places: dict[int, Mapping[str, Any] | None] = {}
         self._seen: dict[int, datetime] = {}
+        self._heard: dict[int, tuple[datetime, int]] = {}
         self._weeks: set[int] = set()
         self._merges = 0
 
@@ -113,6 +114,7 @@ class Writer:
         """Say that this process is alive."""
         with self._database.transaction() as connection:
             self._beat(connection, drained, flying)
+            self._note(connection, {thing: {} for thing in self._heard})
 
     def leave(self) -> None:
         """Say that this process has stopped and owes nothing."""
@@ -291,18 +293,26 @@ class Writer:
         self._places |= current
 
     def _see(self, connection: Connection, batch: list[Taken]) -> None:
-        seen: dict[int, datetime] = {}
-        signals: dict[int, dict[str, Any]] = {}
+        """Note who was heard of, each thing every half minute at most; the messages between are counted here."""
+        heard = self._heard
+        due: dict[int, dict[str, Any]] = {}
         for taken in batch:
             received = taken.message.received
             for thing in self._things(taken):
-                if received - self._seen.get(thing, _LONG_AGO) > SEE_EVERY:
-                    seen[thing] = received
-                    for signal in taken.signals:
-                        signals.setdefault(thing, {}).update(signal.values)
-        if seen:
-            things.see(connection, seen, signals)
-            self._seen |= seen
+                heard[thing] = (received, heard[thing][1] + 1 if thing in heard else 1)
+                if thing in due or received - self._seen.get(thing, _LONG_AGO) > SEE_EVERY:
+                    signal = due.setdefault(thing, {})
+                    for one in taken.signals:
+                        signal.update(one.values)
+        self._note(connection, due)
+
+    def _note(self, connection: Connection, due: Mapping[int, Mapping[str, Any]]) -> None:
+        """Write that these things were heard of, with their radio signal."""
+        if not due:
+            return
+        heard = {thing: self._heard.pop(thing) for thing in due}
+        things.see(connection, {thing: things.Sighting(*heard[thing], due[thing]) for thing in due})
+        self._seen |= {thing: moment for thing, (moment, _) in heard.items()}
 
     def _things(self, taken: Taken) -> Iterable[int]:
         if taken.observations:

@@ -96,14 +96,33 @@ def _datastream(
     return int(row[0]) if row else 0
 
 
-def see(connection: Connection, seen: Mapping[int, datetime], signals: Mapping[int, Mapping[str, Any]]) -> None:
-    """Note when things were last heard of, and their last radio signal."""
-    ordered = sorted(seen)
+class Sighting(NamedTuple):
+    """When a thing was last heard of, by how many messages since the last sighting, and its radio signal."""
+
+    moment: datetime
+    messages: int
+    signal: Mapping[str, Any]
+
+
+FADE = 86_400.0
+"""Seconds after which a message counts for 1/e in `recent`."""
+
+
+def see(connection: Connection, sightings: Mapping[int, Sighting]) -> None:
+    """Note when things were last heard of, how often, and their last radio signal."""
+    ordered = sorted(sightings)
+    columns = zip(*(sightings[thing] for thing in ordered), strict=True)
+    moments, messages, signals = (list(column) for column in columns)
     connection.execute(
-        """update thing set last_seen = greatest(last_seen, s.moment), signal = thing.signal || s.signal
-           from unnest(%s::bigint[], %s::timestamptz[], %s::jsonb[]) as s (id, moment, signal)
+        """update thing set
+               last_seen = greatest(last_seen, s.moment), first_seen = coalesce(first_seen, s.moment),
+               recent = recent * exp(-extract(epoch from greatest(
+                   s.moment - coalesce(last_seen, s.moment), '0'))::double precision / %s) + s.messages,
+               signal = thing.signal || s.signal
+           from unnest(%s::bigint[], %s::timestamptz[], %s::bigint[], %s::jsonb[])
+               as s (id, moment, messages, signal)
            where thing.id = s.id""",
-        [ordered, [seen[i] for i in ordered], [Jsonb(signals.get(i, {})) for i in ordered]],
+        [FADE, ordered, moments, messages, [Jsonb(dict(signal)) for signal in signals]],
     )
 
 
@@ -149,14 +168,46 @@ def enrich(connection: Connection, thing: int, values: Mapping[str, Any], extra:
     )
 
 
+def register(connection: Connection, things: Iterable[int], now: datetime) -> None:
+    """Note that these things were registered: sources that take only such ones take them from now on."""
+    connection.execute(
+        "update thing set registered = %s where id = any(%s) and registered is null", [now, sorted(things)]
+    )
+
+
+def known(connection: Connection) -> frozenset[str]:
+    """The identities of the things that were registered."""
+    rows = connection.execute("select identity from thing where registered is not null")
+    return frozenset(str(identity) for (identity,) in rows)
+
+
 def registered(connection: Connection) -> list[dict[str, Any]]:
-    """All things with place, datastream count, last seen and last signal, by identity."""
+    """All things by identity: place, datastream count, last seen, battery, last signal, messages an hour.
+
+    The rate is that of the last day or so, each message fading; None before the second message.
+    """
     cursor = connection.cursor(row_factory=dict_row)
     return cursor.execute(
         """select t.identity, t.name, t.description, t.kind, t.source, t.properties, t.signal,
-                  t.last_seen, l.location,
-                  (select count(*) from datastream d where d.thing_id = t.id) as datastreams
+                  t.last_seen, t.registered, l.location, d.datastreams, b.battery, b.battery_unit,
+                  -- what is left of the counted messages, over the part of the fading time that was seen
+                  case when t.recent >= 1.5 then
+                      3600 / %(fade)s * t.recent
+                      * exp(-greatest(0, extract(epoch from now() - t.last_seen)) / %(fade)s)
+                      / greatest(1 - exp(-extract(epoch from now() - t.first_seen) / %(fade)s), 1 / %(fade)s)
+                  end as messages_per_hour
            from thing t left join thing_location tl on tl.thing_id = t.id
            left join location l on l.id = tl.location_id
-           order by t.identity"""
+           left join lateral
+               (select count(*) as datastreams from datastream where thing_id = t.id) d on true
+           left join lateral
+               (select o.number as battery, s.unit as battery_unit
+                from datastream s join observed_property p on p.id = s.observed_property_id
+                cross join lateral
+                    (select result_number as number, phenomenon_start as start from observation
+                     where datastream_id = s.id order by phenomenon_start desc limit 1) o
+                where s.thing_id = t.id and p.key in ('batteryLevel', 'batteryVoltage')
+                order by p.key, o.start desc limit 1) b on true
+           order by t.identity""",
+        {"fade": FADE},
     ).fetchall()

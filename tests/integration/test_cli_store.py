@@ -1,16 +1,17 @@
 """Commands that look into the database and repair it: rejects, things, status, migrate."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from typer.testing import CliRunner
 
 from broker.readiness import Readiness
-from broker.store import batches, rejects
+from broker.store import batches, rejects, things
 from broker.store.database import Database
 from broker.store.rejects import Reject
+from broker.store.things import Sighting
 from deploy import health
 from deploy.cli import app
 from deploy.data import write_run
@@ -245,3 +246,39 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_1(invoke, tmp_path):
     assert (code, stdout) == (1, "")
     assert len(stderr.splitlines()) == 1
     assert stderr.startswith("citybroker: ")
+
+
+def test_things_tell_when_and_how_often_they_were_heard_of(run, tmp_path, database):
+    register = tmp_path / "things.csv"
+    register.write_text("identity\nquiet\n")
+    run("things", "import", str(register))
+    store = Database(database.ingest)
+    now = datetime.now(UTC)
+    with store.transaction() as connection:
+        numbers = things.number(connection, ["busy", "old", "once"], "sensor", "air")
+        for minute in range(120, 0, -1):
+            moment = now - timedelta(minutes=minute)
+            things.see(connection, {numbers["busy"]: Sighting(moment, 1, {"rssi": -90 - minute % 2, "snr": 7})})
+        things.see(connection, {numbers["old"]: Sighting(now - timedelta(hours=3), 5, {"battery": 80})})
+        things.see(connection, {numbers["once"]: Sighting(now, 1, {})})
+    store.close()
+    found = {row["identity"]: row for row in _lines(run("things", "list", "--json")[1])}
+    assert found["busy"]["messages_per_hour"] == pytest.approx(60, rel=0.03)
+    assert (found["busy"]["signal"], found["once"]["messages_per_hour"]) == ({"rssi": -91, "snr": 7}, None)
+    assert [one["registered"] is None for one in found.values()] == [True, True, True, False]
+    for silent in ("1h", "60m", "PT1H", "3600s"):
+        rows = _lines(run("things", "list", "--silent", silent, "--json")[1])
+        assert [row["identity"] for row in rows] == ["old", "quiet"]
+    assert run("things", "list", "--silent", "1d", "--json")[1].count("\n") == 1
+    table = {row.split("\t")[0]: row.split("\t")[7:] for row in run("things", "list")[1].splitlines()}
+    assert table["busy"][1:] == ["-", "rssi -91, snr 7"]
+    assert table["old"][1:] == ["80", "battery 80"]
+    assert table["quiet"] == ["-", "-", "-"]
+
+
+def test_a_length_of_time_is_told(run):
+    code, _, stderr = run("things", "list", "--silent", "soon")
+    assert (code, stderr) == (
+        2,
+        'citybroker: --silent: found "soon", expected a length of time such as 30m, 1h, 2d or PT90M\n',
+    )
