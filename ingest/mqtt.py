@@ -81,6 +81,9 @@ class Subscriber:
         self._publishes: deque[tuple[str, bytes, bool]] = deque()
         self._size = 0
         self._count = 0
+        self._arrived: list[Delivery] = []
+        self._arrived_again = 0
+        self._arrived_size = 0
         self._connections = 0
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._reading = True
@@ -254,6 +257,7 @@ class Subscriber:
             self._wake_out.recv(4096)
         for link in {*ready, *pending} - {self._wake_out}:
             sockets[link].read(self._wants_more)
+            self._hand_over()
         for link in writable:
             sockets[link].client.loop_write()
 
@@ -263,7 +267,8 @@ class Subscriber:
 
     def _wants_more(self) -> bool:
         limits = self._limits
-        return self._reading and self._count < limits.max_in_flight and self._size < limits.max_in_flight_bytes
+        count, size = self._count + len(self._arrived), self._size + self._arrived_size
+        return self._reading and count < limits.max_in_flight and size < limits.max_in_flight_bytes
 
     def _send(self) -> None:
         while self._acks:
@@ -276,21 +281,32 @@ class Subscriber:
             links[0].client.publish(topic, payload, qos=1, retain=retain)
 
     def _receive(self, session: Session, packet: MQTTMessage) -> None:
-        messages.receive()
+        """Take one delivery; `_hand_over` shows it to the writer with the others that came along."""
         if packet.mid and packet.mid in session.flying:
-            with self._changed:
-                self.again += 1
+            self._arrived_again += 1
             return
         if packet.mid:
             session.flying.add(packet.mid)
         # Strictly increasing, so that two messages without a time of their own never share one.
         self._latest = max(datetime.now(UTC), self._latest + MICROSECOND)
-        message = Message(_topic(packet), bytes(packet.payload), self._latest, packet.retain, packet.dup)
+        payload = bytes(packet.payload)
+        message = Message(_topic(packet), payload, self._latest, packet.retain, packet.dup)
+        self._arrived.append(Delivery(message, packet.mid, session.connection))
+        self._arrived_size += len(payload)
+
+    def _hand_over(self) -> None:
+        """One lock for all that came with one read, not one a message."""
+        arrived, again = self._arrived, self._arrived_again
+        if not arrived and not again:
+            return
+        messages.receive(len(arrived) + again)
         with self._changed:
-            self._queue.append(Delivery(message, packet.mid, session.connection))
-            self._count += 1
-            self._size += len(packet.payload)
+            self._queue.extend(arrived)
+            self._count += len(arrived)
+            self._size += self._arrived_size
+            self.again += again
             self._changed.notify()
+        self._arrived, self._arrived_again, self._arrived_size = [], 0, 0
 
 
 def _topic(packet: MQTTMessage) -> str:

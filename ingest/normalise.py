@@ -58,6 +58,8 @@ _NOTHING = frozenset(
 
 _Taken = tuple[Rule, float | None, Any, int]
 """Rule, number, else another result, quality flags."""
+MAX_STREAMS = 200_000
+"""Identities come from outside: memory does not grow with them."""
 
 
 class Normalised(NamedTuple):
@@ -86,11 +88,16 @@ class _Things(dict[str, str]):
         return thing
 
 
+_Key = tuple[str, str, str | None, str]
+"""Thing, name, unit and qualifier of a reading."""
+
+
 class Normaliser:
     """Turns decoded messages into observations; remembers its rules from one message to the next."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._rules = Rules(vocabulary)
+        self._streams: dict[_Key, tuple[Datastream, Rule]] = {}
 
     def normalise(self, decoded: Sequence[Any], message: Message, source: Source) -> Normalised:
         """Normalise what the source's decoder took from the message.
@@ -136,9 +143,19 @@ class Normaliser:
                     continue
                 rule, number, result, more = taken
                 flags |= more
-            key = things[own], name, unit, qualifier, rule.kind
-            stream = streams.get(key) or self._datastream(key, rule)
+            key = things[own], name, unit, qualifier
+            known = streams.get(key)
+            stream = known[0] if known and known[1] is rule else self._datastream(key, rule)
             observations.append(new(Observation, (stream, start, end, number, result, flags)))
+
+    def _datastream(self, key: _Key, rule: Rule) -> Datastream:
+        if len(self._streams) >= MAX_STREAMS:
+            self._streams.clear()
+        thing, _, _, qualifier = key
+        own = (qualifier and rule.joined(qualifier)) or rule.qualifier
+        stream = Datastream(thing, rule.property, own, rule.unit)
+        self._streams[key] = stream, rule
+        return stream
 
     def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:
         """Take a value that is no plain number: convert, read a text, or say why it is left out."""

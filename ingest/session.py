@@ -15,6 +15,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from broker.errors import BadConfig
 
 KEEPALIVE = 60
+MOST_AT_ONCE = 1000
+"""Packets that are read before the writer gets to see them."""
 
 
 class Address(NamedTuple):
@@ -46,6 +48,7 @@ class Buffered(Client):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311, **options)
+        self.receive: Callable[[MQTTMessage], None] | None = None
         self._buffer = bytearray()
 
     def _sock_recv(self, size: int) -> bytes:
@@ -54,6 +57,13 @@ class Buffered(Client):
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
+
+    def _handle_on_message(self, message: MQTTMessage) -> None:
+        """Straight to the one callback: there are no filtered ones to look for, and nothing to lock."""
+        if self.receive is None:
+            super()._handle_on_message(message)
+        else:
+            self.receive(message)
 
     @property
     def pending(self) -> bool:
@@ -85,7 +95,7 @@ class Session:
         self._receive = receive
         self.client.on_connect = self._on_connect
         self.client.on_subscribe = self._on_subscribe
-        self.client.on_message = self._on_message
+        self.client.receive = self._on_message
 
     @property
     def connected(self) -> bool:
@@ -113,7 +123,9 @@ class Session:
     def read(self, more: Callable[[], bool]) -> None:
         """Handle what has arrived, as long as more is wanted."""
         self.client.loop_read()
-        while self.client.pending and more():
+        for _ in range(MOST_AT_ONCE):
+            if not (self.client.pending and more()):
+                return
             self.client.loop_read()
 
     def _on_connect(self, client: Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
@@ -127,7 +139,7 @@ class Session:
         if not self.subscribed:
             self.fault = f"the broker refuses to subscribe {self.topic}"
 
-    def _on_message(self, _client: Client, _data: Any, packet: MQTTMessage) -> None:
+    def _on_message(self, packet: MQTTMessage) -> None:
         self._receive(self, packet)
 
 

@@ -58,9 +58,11 @@ class Rows(NamedTuple):
 
     observations: list[Row]
     passages: list[passages.Row]
-    shares: list[tuple[range, range]]
-    """By message: its part of `observations` and of `passages`."""
+    shares: list[tuple[int, int, int, int]]
+    """By message: from and until where its `observations` stand, and its `passages`."""
     conflicts: int
+    starts: set[int]
+    """Of the observations: their phenomenon times, without many repetitions."""
 
 
 class Writer:
@@ -88,7 +90,7 @@ class Writer:
         """Ask the store again for everything that was remembered."""
         self._streams: dict[Datastream, tuple[int, int]] = {}
         self._cameras: dict[str, int] = {}
-        self._places: dict[int, Mapping[str, Any] | None] = {}
+        self._places: dict[str, Mapping[str, Any] | None] = {}
         self._seen: dict[int, datetime] = {}
         self._heard: dict[int, tuple[datetime, int]] = {}
         self._weeks: set[int] = set()
@@ -99,9 +101,12 @@ class Writer:
 
         Raises StoreUnavailable (try the same again), StoreRefused (something in it cannot be stored).
         """
-        self._resolve(batch)
-        rows = self._rows(batch)
-        self._partition(rows.observations)
+        try:
+            rows = self._rows(batch)
+        except KeyError:  # something in it is new
+            self._resolve(batch)
+            rows = self._rows(batch)
+        self._partition(rows.starts)
         if not self._merges:
             try:
                 return self._commit(batch, rows, again, drained, flying)
@@ -174,35 +179,46 @@ class Writer:
     # Rows
 
     def _rows(self, batch: list[Taken]) -> Rows:
+        """Number what the batch holds. Raises KeyError where the store has not numbered it yet."""
         rows: list[Row] = []
-        seen: dict[tuple[int, int], Row] = {}
         vehicles: dict[tuple[int, bytes], passages.Row] = {}
+        seen: dict[tuple[int, int], Row] = {}
         shares = []
+        starts: set[int] = set()
         conflicts = 0
         for taken in batch:
             first, first_vehicle = len(rows), len(vehicles)
-            for observation in taken.observations:
-                row = self._row(observation)
-                earlier = seen.setdefault(row[:2], row)
-                if earlier is row:
-                    rows.append(row)
-                elif earlier[3:5] != row[3:5]:
-                    conflicts += 1
+            if taken.observations:
+                conflicts += self._number(taken.observations, rows, seen, starts)
             for passage in taken.passages:
                 vehicles.setdefault((self._cameras[passage.camera], passage.identity), self._vehicle(passage))
-            shares.append((range(first, len(rows)), range(first_vehicle, len(vehicles))))
-        return Rows(rows, list(vehicles.values()), shares, conflicts)
+            shares.append((first, len(rows), first_vehicle, len(vehicles)))
+        return Rows(rows, list(vehicles.values()), shares, conflicts, starts)
 
-    def _row(self, observation: Observation) -> Row:
-        stream, start, end, number, result, quality = observation
-        return Row(
-            self._streams[stream][0],
-            observations.micros(start),
-            None if end is None else observations.micros(end),
-            number,
-            result,
-            quality,
-        )
+    def _number(
+        self,
+        found: Sequence[Observation],
+        rows: list[Row],
+        seen: dict[tuple[int, int], Row],
+        starts: set[int],
+    ) -> int:
+        """Add the rows of one message that the batch does not have; return how many contradict what it has."""
+        streams, new = self._streams, tuple.__new__  # a third of what making a named tuple costs
+        moment: datetime | None = None
+        conflicts = since = 0
+        for stream, start, end, number, result, quality in found:
+            if start is not moment:
+                moment, since = start, observations.micros(start)
+                starts.add(since)
+            until = None if end is None else observations.micros(end)
+            key = streams[stream][0], since
+            row = new(Row, (*key, until, number, result, quality, 0))
+            earlier = seen.setdefault(key, row)
+            if earlier is row:
+                rows.append(row)
+            elif earlier[3:5] != row[3:5]:
+                conflicts += 1
+        return conflicts
 
     def _vehicle(self, passage: Passage) -> passages.Row:
         return passages.Row(
@@ -215,8 +231,8 @@ class Writer:
             *passage[6:],
         )
 
-    def _partition(self, rows: list[Row]) -> None:
-        weeks = {(row.start - MONDAY) // WEEK for row in rows} - self._weeks
+    def _partition(self, starts: set[int]) -> None:
+        weeks = {(start - MONDAY) // WEEK for start in starts} - self._weeks
         if weeks:
             with self._database.transaction() as connection:
                 moments = [EPOCH + timedelta(microseconds=week * WEEK + MONDAY) for week in sorted(weeks)]
@@ -233,8 +249,8 @@ class Writer:
             outcomes = self._store(connection, batch, rows, number, merging)
             outcomes.duplicate += again
             self._keep(connection, batch, number)
-            streams = sorted({row.datastream for row in rows.observations})
-            span = _span(batch, rows.observations)
+            streams = sorted({row[0] for row in rows.observations})
+            span = _span(batch, rows.starts)
             batches.add(connection, number, self._process, self._kind, outcomes, span, streams)
             if self._kind == "delivery":
                 self._beat(connection, drained, flying)
@@ -244,19 +260,25 @@ class Writer:
         self, connection: Connection, batch: list[Taken], rows: Rows, number: int, merging: bool
     ) -> Outcomes:
         conflicts = rows.conflicts
+        new = [True] * len(rows.observations)
         if merging:
             merged = observations.merge(connection, rows.observations, number)
             new = [row[:2] in merged.new for row in rows.observations]
             conflicts += len(merged.conflicts)
         else:
             observations.copy(connection, rows.observations, number)
-            new = [True] * len(rows.observations)
         vehicles = passages.merge(connection, rows.passages, number)
         new_vehicles = [row[:2] in vehicles for row in rows.passages]
         outcomes = Outcomes(conflicts=conflicts, observations=sum(new), passages=sum(new_vehicles))
-        for taken, (share, vehicle_share) in zip(batch, rows.shares, strict=True):
-            fresh = any(new[i] for i in share) or any(new_vehicles[i] for i in vehicle_share)
-            _count(outcomes, taken, fresh=fresh)
+        for taken, (first, end, first_vehicle, end_vehicle) in zip(batch, rows.shares, strict=True):
+            if taken.ignored is not None or taken.reject is not None or taken.skipped:
+                _count_rest(outcomes, taken)
+                if taken.ignored is not None or taken.reject is not None:
+                    continue
+            if True in new[first:end] or True in new_vehicles[first_vehicle:end_vehicle]:
+                outcomes.stored += 1
+            else:
+                outcomes.duplicate += 1
         return outcomes
 
     def _keep(self, connection: Connection, batch: list[Taken], number: int) -> None:
@@ -274,22 +296,24 @@ class Writer:
             batches.remember(connection, source, key, value)
 
     def _place(self, connection: Connection, batch: list[Taken]) -> None:
-        named = [(taken, place) for taken in batch for place in taken.places]
-        if not named:
+        """Keep where things are; most messages say again what is known."""
+        moved = [
+            (taken, place)
+            for taken in batch
+            for place in taken.places
+            if self._places.get(place.thing) != place.geometry
+        ]
+        if not moved:
             return
-        numbers: dict[str, int] = {}
-        for taken, place in named:
-            if place.thing not in numbers:
-                source = taken.source.name if taken.source else ""
-                numbers |= things.number(connection, [place.thing], "sensor", source)
-        unknown = set(numbers.values()) - set(self._places)
-        current = dict.fromkeys(unknown) | things.places(connection, unknown)
-        for taken, place in named:
-            thing = numbers[place.thing]
-            if current.get(thing, self._places.get(thing)) == place.geometry:
-                continue
-            current[thing] = place.geometry
-            things.place(connection, thing, place.geometry, place.time or taken.message.received, place.name)
+        sources = {place.thing: taken.source.name if taken.source else "" for taken, place in moved}
+        numbers = {name: things.number(connection, [name], "sensor", at)[name] for name, at in sources.items()}
+        stored = things.places(connection, numbers.values())
+        current = {name: stored.get(number) for name, number in numbers.items()}
+        for taken, place in moved:
+            if current[place.thing] != place.geometry:
+                current[place.thing] = place.geometry
+                moment = place.time or taken.message.received
+                things.place(connection, numbers[place.thing], place.geometry, moment, place.name)
         self._places |= current
 
     def _see(self, connection: Connection, batch: list[Taken]) -> None:
@@ -316,32 +340,29 @@ class Writer:
 
     def _things(self, taken: Taken) -> Iterable[int]:
         if taken.observations:
-            return {self._streams[observation.datastream][1] for observation in taken.observations}
+            streams = {observation[0][0]: observation[0] for observation in taken.observations}  # one a thing
+            return {self._streams[stream][1] for stream in streams.values()}
         return {self._cameras[passage.camera] for passage in taken.passages}
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def _count(outcomes: Outcomes, taken: Taken, *, fresh: bool) -> None:
+def _count_rest(outcomes: Outcomes, taken: Taken) -> None:
+    """Count what a message left out, and itself where it carries nothing."""
     outcomes.skipped.update(skipped.reason for skipped in taken.skipped)
     if taken.reject is not None:
         outcomes.rejected[taken.reject.reason] += 1
     elif taken.ignored is not None:
         outcomes.ignored[taken.ignored] += 1
-    elif fresh:
-        outcomes.stored += 1
-    else:
-        outcomes.duplicate += 1
 
 
-def _span(batch: list[Taken], rows: list[Row]) -> batches.Span:
+def _span(batch: list[Taken], starts: set[int]) -> batches.Span:
     if not batch:
         return batches.Span()
-    received = [taken.message.received for taken in batch]
-    starts = [row.start for row in rows]
+    received = batch[0].message.received, batch[-1].message.received  # in this order they came
     first, last = (min(starts), max(starts)) if starts else (None, None)
-    return batches.Span(min(received), max(received), _moment(first), _moment(last))
+    return batches.Span(*received, _moment(first), _moment(last))
 
 
 def _moment(micros: int | None) -> datetime | None:
