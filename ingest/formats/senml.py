@@ -1,17 +1,27 @@
-"""SenML in JSON: packs of records with base values.
+"""SenML in JSON or CBOR: packs of records with base values, and SenSML streams of them.
 
 Specification: RFC 8428, https://www.rfc-editor.org/rfc/rfc8428, units also RFC 8798; the form before the RFC
-(an object with `e`) is still sent and still read. Device URNs: https://www.rfc-editor.org/rfc/rfc9039
+(an object with `e`) is still sent and still read. Device URNs: https://www.rfc-editor.org/rfc/rfc9039.
+CBOR is told by the content type or by its first byte. A stream (content type `…/sensml+…`, or `stream = true` in
+`[source.options]`) is an array that never ends: each message has some of its records, and base values carry over
+from one message to the next of the same topic.
 """
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
+from io import BytesIO
 from typing import Any, NamedTuple
+
+from cbor2 import CBORDecodeError, CBORDecoder, loads
+from pydantic import BaseModel, ConfigDict
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Quality, Reading, Signal, Skipped, Source
-from ingest.payload import expect, parse, place
+from ingest.payload import MAX_VALUES, expect, parse, place
+from ingest.rules import read_number
+from ingest.times import epoch
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
@@ -33,37 +43,121 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){4,}")
 _RAW = {"payload", "data", "frmpayload", "raw"}
 
 
+_LABELS = {
+    -6: "bs", -5: "bv", -4: "bu", -3: "bt", -2: "bn", -1: "bver",
+    0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
+}  # fmt: skip
+"""What CBOR writes for the keys: RFC 8428, 6."""
+_SELF_DESCRIBED = b"\xd9\xd9\xf7"
+"""A tag that says no more than that this is CBOR: RFC 8949, 3.4.6."""
+_BASES = frozenset({"bn", "bt", "bu", "bv", "bs"})
+
+
+class Options(BaseModel):
+    """`[source.options]` of this format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stream: bool = False
+    """The messages of a topic are one SenSML stream."""
+
+
 class Base(NamedTuple):
     """Base values: they hold for their record and the ones after it."""
 
     name: str = ""
-    time: float | None = None
+    time: float = 0.0
     unit: str | None = None
     value: float = 0.0
     sum: float = 0.0
 
 
+class Pack(NamedTuple):
+    """What is gathered while records are resolved."""
+
+    message: Message
+    found: list[Item]
+    degrees: dict[tuple[str, datetime | None], dict[str, float]]
+    """lat and lon by thing and time."""
+
+
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Resolve the records of a pack; a pair of lat and lon becomes the place of its thing."""
-    del source, state
-    base, records = Base(), _records(parse(message.payload))
-    found: list[Item] = []
-    degrees: dict[tuple[str, str], float] = {}
-    for record in records:
+    stream = source.options.get("stream") is True or "sensml" in (message.content_type or "")
+    remembered = state.get(_key(message)) if stream else None
+    base = began = Base(*remembered) if remembered else Base()
+    pack = Pack(message, [], {})
+    for record in _records(message, stream=stream):
         expect(record, dict, "a record")
         _understood(record)
-        base = _rebased(base, record)
-        found += _resolved(base, record, message, degrees)
-    found += _places(degrees)
-    return found or [Ignored("no records")]
+        if not _BASES.isdisjoint(record):
+            base = _rebased(base, record)
+        _resolve(base, record, pack)
+        if len(pack.found) > MAX_VALUES:
+            raise BadMessage(f"payload: expected at most {MAX_VALUES} records", reason="size")
+    pack.found.extend(_places(pack))
+    if base != began and stream:
+        pack.found.append(Inventory(_key(message), list(base)))
+    return pack.found or [Ignored("no records")]
 
 
-def _records(document: Any) -> list[Any]:
+def _key(message: Message) -> str:
+    return f"stream {message.topic}"
+
+
+def _records(message: Message, *, stream: bool) -> list[Any]:
+    payload = message.payload
+    if "cbor" in (message.content_type or "") or (payload[:1] >= b"\x80" and payload[:3] != b"\xef\xbb\xbf"):
+        return _cbor(payload, stream=stream)
+    document = _stream(payload) if stream else parse(payload)
     if type(document) is dict and "e" in document:
         entries = expect(document["e"], list, "e")
         base = {key: value for key, value in document.items() if key in {"bn", "bt", "bu"}}
         return [base, *entries]
     return list(expect([document] if type(document) is dict else document, list, "payload"))
+
+
+def _stream(payload: bytes) -> Any:
+    """Read a part of an endless array: its brackets, and the comma before the next record, may be missing."""
+    cut = payload.strip(b"\x00 \t\r\n,")
+    return parse(b"[" * (not cut.startswith(b"[")) + cut + b"]" * (not cut.endswith(b"]")))
+
+
+def _cbor(payload: bytes, *, stream: bool) -> list[Any]:
+    try:
+        body = payload.removeprefix(_SELF_DESCRIBED)
+        document = _sequence(body) if stream else loads(body)
+    except (CBORDecodeError, EOFError, ValueError, TypeError, OverflowError, MemoryError, RecursionError):
+        raise BadMessage("payload: expected CBOR, found bytes that are none") from None
+    rows = expect([document] if type(document) is dict else document, list, "payload")
+    return [_labelled(expect(row, dict, "a record")) for row in rows]
+
+
+def _sequence(payload: bytes) -> list[Any]:
+    """Read a part of an endless array: its head and its end may be missing."""
+    body = payload.removeprefix(b"\x9f").removesuffix(b"\xff")
+    file = BytesIO(body)
+    decoder = CBORDecoder(file)
+    rows: list[Any] = []
+    while file.tell() < len(body):
+        row = decoder.decode()
+        rows += row if type(row) is list else [row]
+    return rows
+
+
+def _labelled(row: dict[Any, Any]) -> dict[str, Any]:
+    """Return a record with the keys and numbers of JSON."""
+    return {key if type(key) is str else _LABELS.get(key, str(key)): _plain(value) for key, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a decimal fraction, or a whole number beyond 64 bits, as a float."""
+    if type(value) is Decimal or (type(value) is int and abs(value) >= 1 << 63):
+        try:
+            return float(value)
+        except OverflowError:
+            raise BadMessage("a number: expected one of 64 bits, found more") from None
+    return value
 
 
 def _understood(record: Mapping[str, Any]) -> None:
@@ -77,8 +171,6 @@ def _understood(record: Mapping[str, Any]) -> None:
 
 
 def _rebased(base: Base, record: Mapping[str, Any]) -> Base:
-    if not any(key in record for key in ("bn", "bt", "bu", "bv", "bs")):
-        return base
     return Base(
         name=expect(record["bn"], str, "bn") if "bn" in record else base.name,
         time=_float(record["bt"], "bt") if "bt" in record else base.time,
@@ -94,62 +186,60 @@ def _base_value(record: Mapping[str, Any], base: Base) -> float:
     return base.value if value is None or isinstance(value, bool) else _float(value, "bv")
 
 
-def _resolved(
-    base: Base, record: Mapping[str, Any], message: Message, degrees: dict[tuple[str, str], float]
-) -> list[Item]:
+def _resolve(base: Base, record: Mapping[str, Any], pack: Pack) -> None:
     own = expect(record.get("n", ""), str, "n")
     unit = expect(record["u"], str, "u") if "u" in record else base.unit
     thing, name = _named(base.name, own, unit)
+    time, quality = _time(base, record, pack.message)
     if unit in {"lat", "lon"} and "v" in record:
-        degrees[thing, unit] = base.value + _float(record["v"], "v")
-        return []
-    return _valued(base, record, Reading(thing, name, 0.0, *_timed(base, record, message, unit)))
+        pack.degrees.setdefault((thing, time), {})[unit] = base.value + _float(record["v"], "v")
+        return
+    reading = Reading(thing, name, 0.0, time, unit, None, "", quality)
+    pack.found.extend(_valued(base, record, reading))
 
 
-def _timed(base: Base, record: Mapping[str, Any], message: Message, unit: str | None) -> tuple[Any, ...]:
-    """Return time, unit, end, qualifier and quality as a Reading has them."""
-    seconds = (base.time or 0.0) + (_float(record["t"], "t") if "t" in record else 0.0)
+def _time(base: Base, record: Mapping[str, Any], message: Message) -> tuple[datetime | None, int]:
+    seconds = base.time + (_float(record["t"], "t") if "t" in record else 0.0)
     if seconds >= ABSOLUTE:
-        return _absolute(seconds), unit
+        return epoch(seconds, "t"), 0
     if seconds == 0 or message.retained:
-        return None, unit
+        return None, 0
     try:
-        return message.received + timedelta(seconds=seconds), unit, None, "", int(Quality.RECEIVED)
+        return message.received + timedelta(seconds=seconds), int(Quality.RECEIVED)
     except (OverflowError, ValueError):
         raise BadMessage("t: expected seconds, found a number that is none", reason="time") from None
 
 
-def _absolute(seconds: float) -> datetime:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise BadMessage("t: expected epoch seconds, found a number too large", reason="time") from None
-
-
 def _valued(base: Base, record: Mapping[str, Any], reading: Reading) -> list[Item]:
-    """Take the record's value: of v, vb, vs and vd it has at most one; s is a running sum beside it."""
-    if "v" in record:
-        sums: list[Item] = [Skipped(reading.name, "sum")] if "s" in record else []
-        return [reading._replace(value=base.value + _float(record["v"], "v")), *sums]
-    truth = record.get("vb", record.get("bv"))
-    if isinstance(truth, bool):
-        return [reading._replace(value=truth, unit=None)]
-    text = record.get("vs", record.get("sv"))
-    if text is not None:
-        return [_text(reading, expect(text, str, "vs"))]
-    if "vd" in record:
-        return [Skipped(reading.name, "no codec")]
+    """Take the record's value: of v, vb, vs and vd it has at most one; s is the sum over time beside it."""
+    found = [_value(base, record, reading)]
     if "s" in record:
         total = base.sum + _float(record["s"], "s")
-        return [reading._replace(value=total, unit=f"{reading.unit or ''}.s", qualifier="sum")]
+        unit = f"{reading.unit}.s" if reading.unit else "s"
+        found.append(reading._replace(name=f"{reading.name}Sum", value=total, unit=unit))
     # Only base values: they are for the records after this one.
-    return []
+    return [item for item in found if item is not None]
+
+
+def _value(base: Base, record: Mapping[str, Any], reading: Reading) -> Item | None:
+    if "v" in record:
+        value = base.value + _float(record["v"], "v")
+        # RFC 8428 has bels of sound pressure level; everybody else decibels.
+        bels = reading.unit == "Bspl"
+        return reading._replace(value=value * 10, unit="dB") if bels else reading._replace(value=value)
+    truth = record.get("vb", record.get("bv"))
+    if isinstance(truth, bool):
+        return reading._replace(value=truth, unit=None)
+    text = record.get("vs", record.get("sv"))
+    if text is not None:
+        return _text(reading, expect(text, str, "vs"))
+    return Skipped(reading.name, "no codec") if "vd" in record else None
 
 
 def _text(reading: Reading, text: str) -> Item:
     if reading.name.lower() in _RAW and _HEX.fullmatch(text):
         return Skipped(reading.name, "no codec")
-    return reading._replace(value=text)
+    return reading._replace(value=text, unit=reading.unit if read_number(text) else None)
 
 
 def _named(base: str, own: str, unit: str | None) -> tuple[str, str]:
@@ -165,9 +255,10 @@ def _named(base: str, own: str, unit: str | None) -> tuple[str, str]:
     return (thing, name) if thing and name else ("", base.rstrip(_ENDS) or _BY_UNIT.get(unit or "", "value"))
 
 
-def _places(degrees: Mapping[tuple[str, str], float]) -> list[Item]:
-    things = dict.fromkeys(thing for thing, _ in degrees)
-    return [place(thing, degrees.get((thing, "lat")), degrees.get((thing, "lon"))) for thing in things]
+def _places(pack: Pack) -> list[Item]:
+    return [
+        place(thing, found.get("lat"), found.get("lon"), time) for (thing, time), found in pack.degrees.items()
+    ]
 
 
 def _float(value: Any, field: str) -> float:

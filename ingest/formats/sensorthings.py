@@ -1,0 +1,212 @@
+"""OGC SensorThings 1.0 and 1.1, create over MQTT: Observations on `v1.1/Datastreams(17)/Observations`.
+
+Specification: https://docs.ogc.org/is/18-088/18-088.html#create-observation-mqtt. The message has the result, its
+Datastream the unit and the observed property; unless the Datastream comes along, the configuration knows them:
+
+    [source.options.datastreams]
+    17 = { thing = "peil-leie-01", property = "waterLevel", unit = "cm" }
+
+A key that no Observation has is refused by name: a misspelt `phenomenontime` would else become a wrong time.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from broker.errors import BadMessage
+from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.problems import did_you_mean
+from ingest.payload import MAX_VALUES, Scope, expect, geometry, parse, text_or, values
+from ingest.times import interval, moment
+
+Item = Reading | Place | Signal | Inventory | Ignored | Skipped
+
+_STEP = re.compile(r"([A-Za-z]+)(?:\((?:'([^']{1,256})'|([^()']{1,256}))\))?")
+_STREAMS = ("Datastream", "MultiDatastream")
+_KEYS = frozenset(
+    {
+        "result", "phenomenonTime", "resultTime", "resultQuality", "validTime", "parameters", "properties",
+        "FeatureOfInterest", "id", *_STREAMS,
+    }
+)  # fmt: skip
+_MANY = "CreateObservations"
+
+
+class Datastream(BaseModel):
+    """What a Datastream is of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    thing: str = ""
+    property: str = "result"
+    """Vocabulary key or own name."""
+    unit: str | None = None
+    qualifier: str = ""
+
+
+class Options(BaseModel):
+    """`[source.options]` of this format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datastreams: dict[str, Datastream] = {}
+    """By the id that the topic or `@iot.id` has."""
+
+
+class Path(NamedTuple):
+    """What a topic says: the entity set that is written to, and the ids on the way there."""
+
+    target: str
+    stream: str
+    """`Datastreams(17)`; "" where the topic names none."""
+    thing: str
+    """`Things(3)`, likewise."""
+
+
+class Observed(NamedTuple):
+    """What the observations of one Datastream inherit."""
+
+    thing: str
+    property: str
+    unit: str | None
+    qualifier: str
+
+
+def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
+    """Take the result of an Observation, of several, or of a data array."""
+    del state
+    path = _path(message.topic)
+    if path.target not in {"Observations", _MANY}:
+        return [Ignored("no observation")]
+    document = parse(message.payload)
+    found: list[Item] = []
+    for entity in document if type(document) is list else [document]:
+        for observation in _rows(expect(entity, dict, "an Observation")):
+            found += _observation(observation, path, source)
+            if len(found) > MAX_VALUES:
+                raise BadMessage(f"payload: expected at most {MAX_VALUES} values", reason="size")
+    return found or [Ignored("no observation")]
+
+
+@lru_cache(maxsize=4096)
+def _path(topic: str) -> Path:
+    steps = [match for level in topic.split("/") if (match := _STEP.fullmatch(level))]
+    names = [match[1] for match in steps]
+    keyed = {match[1]: match[0] for match in steps if match[2] or match[3]}
+    stream = keyed.get("Datastreams") or keyed.get("MultiDatastreams") or ""
+    known = next((name for name in reversed(names) if name[0].isupper()), "Observations")
+    return Path(known, stream, keyed.get("Things", ""))
+
+
+def _rows(entity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Unfold a data array: `{"Datastream": …, "components": ["phenomenonTime", "result"], "dataArray": [[…]]}`."""
+    if "dataArray" not in entity:
+        return [entity]
+    names = expect(entity.get("components"), list, "components")
+    shared = {key: entity[key] for key in _STREAMS if key in entity}
+    rows: list[Mapping[str, Any]] = []
+    for row in expect(entity["dataArray"], list, "dataArray"):
+        cells = dict(zip(map(str, names), expect(row, list, "a row of dataArray"), strict=False))
+        foi = cells.pop("FeatureOfInterest/id", None)
+        rows.append(shared | cells | ({"FeatureOfInterest": {"@iot.id": foi}} if foi else {}))
+    return rows
+
+
+def _observation(entity: Mapping[str, Any], path: Path, source: Source) -> list[Item]:
+    _understood(entity)
+    if "result" not in entity:
+        raise BadMessage("result: expected a value, found none")
+    about = _about(entity, path, source.options.get("datastreams") or {})
+    start, end = _times(entity, source)
+    return [*_results(entity["result"], about, start, end, source), *_feature(entity, about, start)]
+
+
+def _understood(entity: Mapping[str, Any]) -> None:
+    for key in entity:
+        if key not in _KEYS and "@" not in key:
+            hint = did_you_mean(key, list(_KEYS))
+            raise BadMessage(f"{key[:80]}: an Observation has no such key{hint}", reason="fields")
+
+
+def _times(entity: Mapping[str, Any], source: Source) -> tuple[datetime | None, datetime | None]:
+    """Return the phenomenon time; the result time stands in where there is none."""
+    value = entity.get("phenomenonTime")
+    if value is None:
+        result = entity.get("resultTime")
+        return (None if result is None else moment(result, source.timezone, "resultTime")), None
+    start, end = interval(value, source.timezone, "phenomenonTime")
+    if end and end < start:
+        raise BadMessage(
+            "phenomenonTime: expected an interval, found one that ends before it begins", reason="time"
+        )
+    return start, end
+
+
+def _about(entity: Mapping[str, Any], path: Path, known: Mapping[str, Any]) -> Observed:
+    """Return what the configuration, the Datastream that came along, or the topic says of the Datastream."""
+    inline: dict[str, Any] = next((entity[key] for key in _STREAMS if type(entity.get(key)) is dict), {})
+    key = _key(inline)
+    match = _STEP.fullmatch(path.stream)
+    number = key or (str(match[2] or match[3]) if match else "")
+    given = known.get(number, {})
+    thing = given.get("thing") or _thing(inline) or path.thing or (f"Datastreams({key})" if key else path.stream)
+    return Observed(
+        thing,
+        given.get("property") or _property(inline) or "result",
+        given.get("unit") or _unit(inline),
+        given.get("qualifier") or (path.stream if path.thing and not given else ""),
+    )
+
+
+def _key(entity: Any) -> str:
+    value = entity.get("@iot.id", entity.get("id")) if type(entity) is dict else None
+    return str(value) if type(value) in {int, str} else ""
+
+
+def _thing(stream: Mapping[str, Any]) -> str:
+    thing = stream.get("Thing")
+    key = _key(thing)
+    if key:
+        return f"Things({key})"
+    return text_or(thing.get("name")) if type(thing) is dict else ""
+
+
+def _property(stream: Mapping[str, Any]) -> str:
+    observed = stream.get("ObservedProperty")
+    return text_or(observed.get("name")) if type(observed) is dict else ""
+
+
+def _unit(stream: Mapping[str, Any]) -> str | None:
+    unit = stream.get("unitOfMeasurement")
+    return (text_or(unit.get("symbol")) or text_or(unit.get("name")) or None) if type(unit) is dict else None
+
+
+def _results(
+    result: Any, about: Observed, start: datetime | None, end: datetime | None, source: Source
+) -> list[Item]:
+    """Take a result of any kind; the parts of an array or object are told apart by index or name."""
+    if result is None:
+        return [Skipped(about.property, "null")]
+    if type(result) not in {dict, list}:
+        return [Reading(about.thing, about.property, result, start, about.unit, end, about.qualifier)]
+    scope = Scope(about.thing, start, source.timezone, text=True)
+    parts = values({about.property: result}, scope) if type(result) is list else values(result, scope)
+    return [
+        item._replace(unit=item.unit or about.unit, end=end, qualifier=about.qualifier)
+        if isinstance(item, Reading)
+        else item
+        for item in parts
+    ]
+
+
+def _feature(entity: Mapping[str, Any], about: Observed, start: datetime | None) -> list[Item]:
+    """Return the place of the feature of interest, where it comes along."""
+    feature = entity.get("FeatureOfInterest")
+    shape = feature.get("feature") if type(feature) is dict else None
+    if type(shape) is dict and shape.get("type") == "Feature":
+        shape = shape.get("geometry")
+    return [geometry(about.thing, shape, start)] if type(shape) is dict else []
