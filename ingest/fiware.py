@@ -90,11 +90,15 @@ def ignored(found: Address) -> list[Ignored]:
 
 def measures(group: Mapping[str, Any], scope: Scope, options: Mapping[str, Any]) -> list[Item]:
     """Take one group of measures; `"50.8,3.2"` under the name of a position is latitude and longitude."""
-    positions = {key: found for key, value in group.items() if (found := _position(key, value))}
+    positions = {
+        key: found
+        for key, value in group.items()
+        if type(value) is str and key.lower() in _POSITIONS and (found := position(value))
+    }
     rest = {key: value for key, value in group.items() if key not in positions} if positions else group
     if scope.time is None:
         scope = scope._replace(time=group_time(group, scope.zone))
-    places = [place(scope.thing, found[1], found[2], scope.time) for found in positions.values()]
+    places = [place(scope.thing, *found, scope.time) for found in positions.values()]
     return [*places, *_named(values(rest, scope), options)]
 
 
@@ -107,8 +111,10 @@ def group_time(group: Mapping[str, Any], zone: tzinfo) -> datetime | None:
     return next((time for key in group if role(key) == "time" and (time := own_time(group[key], zone))), None)
 
 
-def _position(key: str, value: Any) -> re.Match[str] | None:
-    return _POSITION.fullmatch(value) if type(value) is str and key.lower() in _POSITIONS else None
+def position(text: str) -> tuple[str, str] | None:
+    """Return latitude and longitude of `"50.8, 3.2"`; None where it is none."""
+    found = _POSITION.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 def _named(found: Iterable[Item], options: Mapping[str, Any]) -> list[Item]:
