@@ -67,7 +67,7 @@ def nats(
     topics: Sequence[str] = ("#",),
     admitted: bool = True,
     port: int = -1,
-    ack_wait: int = 30,
+    ack_wait: int = 10,
     key: str = "kept-outside-of-the-directory",
 ) -> Iterator[Nats]:
     """The MQTT broker with its messages in `directory`, for one session with the filters `topics`.

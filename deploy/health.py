@@ -7,7 +7,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 import http.client
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -73,8 +73,9 @@ class _Answer(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # who asked has hung up
+            self.end_headers()
+            self.wfile.write(body)
 
 
 def ready_body(missing: Mapping[str, str]) -> dict[str, Any]:

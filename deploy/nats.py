@@ -79,7 +79,7 @@ class Nats:
     port: int
     key: str
     in_flight: int = 20_000
-    ack_wait: int = 30
+    ack_wait: int = 10
     """Seconds after which an un-acked message comes again."""
     password: str = ""
 
@@ -119,7 +119,7 @@ def in_flight(filters: Sequence[str], bound: int = 20_000) -> int:
     return min(share, bound, TOTAL_IN_FLIGHT // 2)
 
 
-def prepare(home: Path, *, host: str, port: int, key: str, in_flight: int = 20_000, ack_wait: int = 30) -> Nats:
+def prepare(home: Path, *, host: str, port: int, key: str, in_flight: int = 20_000, ack_wait: int = 10) -> Nats:
     """Make the folder `home`, and end what an earlier run left over there. Starts nothing.
 
     Raises BadConfig if the messages that wait there were encrypted with another key.

@@ -1,7 +1,9 @@
 """Connections to PostgreSQL or TimescaleDB, and its errors in our words."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, TypeAlias
 
 import psycopg
@@ -63,7 +65,10 @@ class Database:
             kwargs={"connect_timeout": 10, "application_name": role or "citybroker"},
             timeout=timeout,
             reconnect_timeout=0,
+            reconnect_failed=lambda _: self._failed.set(),
         )
+        self._failed = Event()
+        self._timeout = timeout
 
     def _configure(self, connection: psycopg.Connection[Any]) -> None:
         connection.execute("set timezone to 'UTC'")
@@ -80,8 +85,23 @@ class Database:
         with translated():
             if self._pool.closed:
                 self._pool.open()
-            with self._pool.connection() as connection:
-                yield connection
+            connection = self._take()
+            try:
+                with connection:
+                    yield connection
+            finally:
+                self._pool.putconn(connection)
+
+    def _take(self) -> Connection:
+        """A connection; PoolTimeout as soon as a new one could not be made, not after the whole time."""
+        self._failed.clear()
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                return self._pool.getconn(timeout=0.2)
+            except psycopg_pool.PoolTimeout:
+                if self._failed.is_set() or time.monotonic() > deadline:
+                    raise
 
     def close(self) -> None:
         """Close all connections."""
