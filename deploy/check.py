@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from broker import config, modules, vocabulary
-from broker.config import Config
+from broker.config import Config, SourceTable
 from broker.errors import BadConfig
 from broker.problems import Problem, did_you_mean, explain, show
 
@@ -44,26 +44,47 @@ def inspect(path: Path) -> Inspection:
     text = config.content(path)
     document = config.parse(text, str(path))
     found, problems = config.examine(document)
-    problems += plug_in_problems(document)
-    return Inspection(
-        None if problems else found, config.findings(text, problems), config.findings(text, oddities(document))
-    )
+    problems += plug_in_problems(document, path.parent)
+    whole = None if problems or found is None else settled(found, path.parent)
+    return Inspection(whole, config.findings(text, problems), config.findings(text, oddities(document)))
 
 
-def plug_in_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Find sources whose format or camera does not exist, or does not take the options."""
+def settled(found: Config, directory: Path) -> Config:
+    """Give the configuration with options as the plug-ins have them: what they name in `directory` is read."""
+    formats = modules.load(PLUG_INS["format"])
+    sources = [_settled(table, formats, directory) for table in found.source]
+    return found.model_copy(update={"source": sources})
+
+
+def _settled(table: SourceTable, formats: Mapping[str, ModuleType], directory: Path) -> SourceTable:
+    model = getattr(formats.get(table.format or ""), "Options", None)
+    if model is None or not table.options:
+        return table
+    options = model.model_validate(table.options, context={"directory": directory})
+    return table.model_copy(update={"options": options.model_dump(exclude_unset=True)})
+
+
+def plug_in_problems(document: Mapping[str, Any], directory: Path | None = None) -> list[Problem]:
+    """Find sources whose format or camera does not exist, or does not take the options.
+
+    Files that options name stand in `directory`; without one they are not looked for.
+    """
     plug_ins = {key: modules.load(package) for key, package in PLUG_INS.items()}
     return [
         problem
         for number, row in _rows(document, "source")
         for key, known in plug_ins.items()
         if isinstance(row.get(key), str)
-        for problem in _plug_in(("source", number), key, row, known)
+        for problem in _plug_in(("source", number), key, row, known, directory)
     ]
 
 
 def _plug_in(
-    path: tuple[str | int, ...], key: str, row: Mapping[str, Any], known: Mapping[str, ModuleType]
+    path: tuple[str | int, ...],
+    key: str,
+    row: Mapping[str, Any],
+    known: Mapping[str, ModuleType],
+    directory: Path | None,
 ) -> list[Problem]:
     name, options = row[key], row.get("options", {})
     if name not in known:
@@ -75,12 +96,14 @@ def _plug_in(
     if model is None:
         text = f"found options, expected none: {key} {show(name)} has no settings of its own"
         return [Problem((*path, "options"), text)] if options else []
-    return _options((*path, "options"), model, options)
+    return _options((*path, "options"), model, options, directory)
 
 
-def _options(path: tuple[str | int, ...], model: type[BaseModel], options: dict[str, Any]) -> list[Problem]:
+def _options(
+    path: tuple[str | int, ...], model: type[BaseModel], options: dict[str, Any], directory: Path | None
+) -> list[Problem]:
     try:
-        model.model_validate(options)
+        model.model_validate(options, context={"directory": directory})
     except ValidationError as error:
         return explain(error, path, model)
     return []

@@ -11,8 +11,9 @@ from typing import Any
 
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from ingest import protobuf
-from ingest.lorawan import Options, signal, with_units
+from ingest.lorawan import Options, from_bytes, profile_of, signal, understood
 from ingest.payload import Scope, expect, parse, place, text_or, values
+from ingest.profiles import Profile
 from ingest.protobuf import Field
 from ingest.times import moment
 
@@ -20,7 +21,13 @@ Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 __all__ = ["Options", "decode"]
 
-_INFO = Field("deviceInfo", "message", {8: Field("devEui", "text")})
+_TAG = {1: Field("key", "text"), 2: Field("value", "text")}
+_NAMES = {
+    6: Field("deviceProfileName", "text"),
+    8: Field("devEui", "text"),
+    9: Field("tags", "message", _TAG, many=True),
+}
+_INFO = Field("deviceInfo", "message", _NAMES)
 _HEADER = {2: Field("time", "time"), 3: _INFO}
 _HEARD = {6: Field("rssi", "int"), 7: Field("snr", "float")}
 _PROTOBUF = {
@@ -62,8 +69,10 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
         return [*_location(thing, document, source), Ignored("location")]
     if event == "status" or "margin" in document:
         return _status(document, Scope(thing, _time(document, source), source.timezone, text=True))
-    found = _measured(document, Scope(thing, _time(document, source), source.timezone, text=True))
-    return with_units(found, source.options.get("units"))
+    scope = Scope(thing, _time(document, source), source.timezone, text=True)
+    profile = profile_of(source, names=_names(info))
+    found = _signal(document, thing) + _measured(document, scope, profile, source, message)
+    return understood(found, profile, document.get("fPort"), source.options.get("units"))
 
 
 def _read(payload: bytes, event: str) -> dict[str, Any]:
@@ -80,18 +89,30 @@ def _time(document: Mapping[str, Any], source: Source) -> datetime | None:
     return value if value is None or type(value) is datetime else moment(value, source.timezone)
 
 
-def _measured(document: Mapping[str, Any], scope: Scope) -> list[Item]:
-    found: list[Item] = (
-        [signal(scope.thing, document.get("fCnt", 0), document["rxInfo"])] if "rxInfo" in document else []
-    )
-    decoded = document.get("object")
+def _names(info: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What may name the device's profile: the tags `profile` and `model`, and its device profile."""
+    tags = info.get("tags")
+    if type(tags) is list:
+        tags = {tag.get("key"): tag.get("value") for tag in tags if type(tag) is dict}
+    if type(tags) is not dict:
+        return (info.get("deviceProfileName"),)
+    return tags.get("profile"), tags.get("model"), info.get("deviceProfileName")
+
+
+def _signal(document: Mapping[str, Any], thing: str) -> list[Item]:
+    return [signal(thing, document.get("fCnt", 0), document["rxInfo"])] if "rxInfo" in document else []
+
+
+def _measured(
+    document: Mapping[str, Any], scope: Scope, profile: Profile | None, source: Source, message: Message
+) -> list[Item]:
+    decoded, data = document.get("object"), document.get("data")
     if type(decoded) is dict and decoded:
-        found += values(decoded, scope)
-    elif document.get("data"):
-        found.append(Skipped("data", "no codec"))
-    else:
-        found.append(Ignored("no payload"))
-    return found
+        return list(values(decoded, scope))
+    if not data:
+        return [Ignored("no payload")]
+    found = from_bytes(data, document.get("fPort"), profile, source, scope, message.received)
+    return [Skipped("data", "no codec")] if found is None else found
 
 
 def _status(document: Mapping[str, Any], scope: Scope) -> list[Item]:

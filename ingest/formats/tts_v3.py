@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
-from ingest.lorawan import Options, signal, with_units
+from ingest.lorawan import Options, from_bytes, profile_of, signal, understood
 from ingest.payload import Scope, expect, parse, place, text_or, values
+from ingest.profiles import Profile
 from ingest.times import moment
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
@@ -52,8 +53,16 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
         return [Ignored("simulated")]
     found: list[Item] = [signal(thing, uplink.get("f_cnt", 0), uplink.get("rx_metadata"))]
     found += _places(thing, uplink)
-    found += _measured(uplink, Scope(thing, _time(document, uplink, source), source.timezone, text=True))
-    return with_units(found, source.options.get("units"))
+    profile = _profile(uplink, source)
+    scope = Scope(thing, _time(document, uplink, source), source.timezone, text=True)
+    found += _measured(uplink, scope, profile, source, message)
+    return understood(found, profile, uplink.get("f_port"), source.options.get("units"))
+
+
+def _profile(uplink: Mapping[str, Any], source: Source) -> Profile | None:
+    version = uplink.get("version_ids")
+    ids = version if type(version) is dict else {}
+    return profile_of(source, brand=ids.get("brand_id"), model=ids.get("model_id"))
 
 
 _EVENTS = ("join_accept", "downlink_", "location_solved", "service_data", "uplink_normalized")
@@ -83,16 +92,19 @@ def _places(thing: str, uplink: Mapping[str, Any]) -> list[Item]:
     return [place(thing, best.get("latitude", 0), best.get("longitude", 0))] if type(best) is dict else []
 
 
-def _measured(uplink: Mapping[str, Any], scope: Scope) -> list[Item]:
+def _measured(
+    uplink: Mapping[str, Any], scope: Scope, profile: Profile | None, source: Source, message: Message
+) -> list[Item]:
     decoded, normalised = uplink.get("decoded_payload"), uplink.get("normalized_payload")
     if type(decoded) is dict and decoded:
         found: list[Item] = list(values(decoded, scope))
         return _better(found, _normalised(normalised, scope)) if normalised else found
     if normalised:
         return list(_normalised(normalised, scope).values())
-    if uplink.get("frm_payload"):
-        return [Skipped("frm_payload", "no codec")]
-    return [Ignored("no payload")]
+    if not uplink.get("frm_payload"):
+        return [Ignored("no payload")]
+    made = from_bytes(uplink["frm_payload"], uplink.get("f_port"), profile, source, scope, message.received)
+    return [Skipped("frm_payload", "no codec")] if made is None else made
 
 
 def _normalised(measurements: Any, scope: Scope) -> dict[str, Item]:

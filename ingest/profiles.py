@@ -1,0 +1,253 @@
+"""Device profiles: what the fields of a model's decoder mean, as data in `profiles/`, one file a vendor.
+
+A profile names for each decoded field the observed property, unit and values that are none, and which ports carry
+no events. It is found by what the network server says of the device (`version_ids` of The Things Stack, device
+profile or tags of ChirpStack), or by the source's options. How to write one: docs/profiles.md. Models are called
+what https://github.com/TheThingsNetwork/lorawan-devices calls them.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from broker.model import Quality, Reading, Skipped
+
+MAX_NAMES = 10_000
+"""Names come from outside: memory does not grow with them."""
+
+_NUMBER = re.compile(r"\d+")
+_PLAIN = re.compile(r"[^a-z0-9]+")
+_RECEIVED = int(Quality.RECEIVED)
+Scalar = bool | float | str
+
+
+class Meaning(BaseModel):
+    """What one decoded field is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(default="", alias="is")
+    """Key of the vocabulary, or a name of its own; the field's own if absent."""
+    unit: str | None = None
+    qualifier: str = ""
+    """`#` stands for the number in the field's name, or the numbers, one after the other."""
+    none: tuple[Scalar, ...] = ()
+    """Values that say that there is none."""
+    words: dict[str, Scalar] = {}
+    """What the decoder's texts mean."""
+    event: bool = False
+    """It means what it says only on ports that the profile does not name."""
+    skip: str = ""
+    """Why it is no measurement."""
+
+
+def _meaning(value: Any) -> Any:
+    """A text alone is the property."""
+    return {"is": value} if isinstance(value, str) else value
+
+
+class Vector(BaseModel):
+    """What a decoder made, and what it must become: a test of the profile."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    port: int | None = None
+    decoded: dict[str, Any] = {}
+    bytes: str = ""
+    """In hexadecimal digits, in place of `decoded`, where the profile has a codec."""
+    expected: dict[str, list[Any]] = {}
+    """By `property` or `property/qualifier`: result, unit."""
+    skipped: dict[str, str] = {}
+    source: str
+    """Where the vendor says so."""
+
+
+class Model(BaseModel):
+    """One device model, or several with the same decoder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = ""
+    like: str = ""
+    """Another profile, whose fields are also this one's."""
+    also: list[str] = []
+    """Other names that it goes by: The Things Stack's model ids, names of ChirpStack's device profiles."""
+    fields: dict[str, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
+    ports: dict[int, str] = {}
+    """Ports that carry no event, and what they carry: `2 = "heartbeat"`."""
+    codec: str | None = None
+    """`cayenne`, or a file beside `city.toml`."""
+    vector: list[Vector] = []
+
+
+class Vendor(BaseModel):
+    """One file of profiles."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    brands: list[str] = []
+    """The vendor's ids at The Things Stack."""
+    source: str
+    """Where the vendor publishes its decoders."""
+    fields: dict[str, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
+    """What its models have in common."""
+    model: dict[str, Model]
+
+
+class Rule(NamedTuple):
+    """What becomes of one decoded field."""
+
+    name: str
+    unit: str | None
+    qualifier: str
+    none: frozenset[Scalar]
+    words: Mapping[str, Scalar]
+    event: bool
+    skip: str
+
+
+class Profile(dict[str, Rule | None]):
+    """What the fields of one model mean: a rule by the decoder's name, None for a field that it does not know."""
+
+    def __init__(
+        self, key: str, fields: Mapping[str, Meaning], ports: Mapping[int, str], codec: str | None
+    ) -> None:
+        super().__init__()
+        self.key = key
+        self.codec = codec
+        self._ports = ports
+        self._fields = fields
+
+    def __missing__(self, name: str) -> Rule | None:
+        if len(self) >= MAX_NAMES:
+            self.clear()
+        exact = self._fields.get(name)
+        numbers = iter(() if exact else _NUMBER.findall(name))
+        meaning = exact or self._fields.get(_NUMBER.sub("#", name))
+        rule = self[name] = _rule(name, meaning, numbers) if meaning else None
+        return rule
+
+    def apply(self, found: Iterable[Any], port: int | None) -> list[Any]:
+        """Return what a decoder made, in the profile's terms; anything but readings stays as it is."""
+        quiet = self._ports.get(port, "") if port is not None else ""
+        return [self._taken(item, quiet) if type(item) is Reading else item for item in found]
+
+    def _taken(self, reading: Reading, quiet: str) -> Reading | Skipped:
+        rule = self[reading.name]
+        if rule is None:
+            return reading
+        value = reading.value
+        if rule.skip or (quiet and rule.event):
+            return Skipped(reading.name, rule.skip or quiet)
+        if type(value) is str and rule.words:
+            value = rule.words.get(value, value)
+        if rule.none and type(value) not in {dict, list} and value in rule.none:
+            return Skipped(reading.name, "no reading")
+        unit = rule.unit if reading.unit is None else reading.unit
+        return Reading(
+            reading.thing, rule.name, value, reading.time, unit, reading.end, rule.qualifier, reading.quality
+        )
+
+
+def _rule(name: str, meaning: Meaning, numbers: Iterable[str]) -> Rule:
+    rest = iter(numbers)
+    qualifier = re.sub("#", lambda _: next(rest, ""), meaning.qualifier)
+    none = frozenset(meaning.none)
+    return Rule(meaning.name or name, meaning.unit, qualifier, none, meaning.words, meaning.event, meaning.skip)
+
+
+class Book:
+    """Profiles by key (`milesight/em310-udl`), and by what network servers call the models."""
+
+    def __init__(self, profiles: Mapping[str, Profile], names: Mapping[str, Profile]) -> None:
+        self._profiles = profiles
+        self._names = names
+        self.model = lru_cache(maxsize=MAX_NAMES)(self._model)
+        self.named = lru_cache(maxsize=MAX_NAMES)(self._named)
+
+    def __getitem__(self, key: str) -> Profile:
+        return self._profiles[key]
+
+    def get(self, key: str) -> Profile | None:
+        """Return the profile with this key."""
+        return self._profiles.get(key)
+
+    def keys(self) -> list[str]:
+        """List the keys of all profiles."""
+        return list(self._profiles)
+
+    def _model(self, brand: str, model: str) -> Profile | None:
+        """Return the profile of The Things Stack's brand and model id."""
+        return self._names.get(f"{plain(brand)}/{plain(model)}")
+
+    def _named(self, name: str) -> Profile | None:
+        """Return the profile that a name of a device profile means: `Milesight EM310-UDL (EU868)`."""
+        words = [word for word in re.split(r"[\s_/,;:()]+", name) if word]
+        lengths = range(len(words), 0, -1)
+        runs = (words[start : start + size] for size in lengths for start in range(len(words) - size + 1))
+        return next((self._names[key] for run in runs if (key := plain("".join(run))) in self._names), None)
+
+
+def plain(name: str) -> str:
+    """Return a name as it is compared: small letters and digits."""
+    return _PLAIN.sub("", name.casefold())
+
+
+@lru_cache(maxsize=1)
+def vendors() -> Mapping[str, Vendor]:
+    """Read the files of `profiles/`, by their names."""
+    folder = files("ingest").joinpath("profiles")
+    texts = {one.name: one.read_text(encoding="utf-8") for one in folder.iterdir() if one.name.endswith(".toml")}
+    return {
+        name.removesuffix(".toml"): Vendor.model_validate(tomllib.loads(text))
+        for name, text in sorted(texts.items())
+    }
+
+
+@lru_cache(maxsize=1)
+def load() -> Book:
+    """Give the shipped profiles; the same book every time."""
+    return book(vendors())
+
+
+def book(given: Mapping[str, Vendor]) -> Book:
+    """Make a book of vendors by their names. Raises ValueError for a `like` that is no profile."""
+    models = {
+        f"{file}/{name}": (vendor, model) for file, vendor in given.items() for name, model in vendor.model.items()
+    }
+    profiles = {key: Profile(key, *_whole(key, models)) for key in models}
+    names: dict[str, Profile] = {}
+    for key, (vendor, model) in models.items():
+        for name in (key.partition("/")[2], *model.also):
+            _name(names, vendor, name, profiles[key])
+    return Book(profiles, names)
+
+
+def _name(names: dict[str, Profile], vendor: Vendor, name: str, profile: Profile) -> None:
+    """Enter a name with its vendor, and alone where it is long enough to mean one thing."""
+    own = plain(name)
+    for brand in {*vendor.brands, vendor.title}:
+        names.setdefault(f"{plain(brand)}/{own}", profile)
+        names.setdefault(plain(brand) + own, profile)
+    if len(own) >= 5 and any(letter.isdigit() for letter in own):
+        names.setdefault(own, profile)
+
+
+def _whole(
+    key: str, models: Mapping[str, tuple[Vendor, Model]], depth: int = 0
+) -> tuple[dict[str, Meaning], dict[int, str], str | None]:
+    """Return fields, ports and codec of a model, with those of what it is like and of its vendor."""
+    vendor, model = models[key]
+    other: tuple[dict[str, Meaning], dict[int, str], str | None] = ({}, {}, None)
+    if model.like:
+        if model.like not in models or depth > len(models):
+            raise ValueError(f"{key}: like: expected a profile, found none of that name, or itself")
+        other = _whole(model.like, models, depth + 1)
+    fields, ports, codec = other
+    return {**vendor.fields, **fields, **model.fields}, {**ports, **model.ports}, model.codec or codec
