@@ -117,6 +117,11 @@ BATCH_MESSAGES = Histogram(
 BATCH_SECONDS = Histogram("citybroker_batch_seconds", "From taking a batch to its commit.")
 LATENCY = Histogram("citybroker_receive_to_commit_seconds", "Of the oldest message of each batch.")
 
+# The push door
+DOOR_CONNECTED = Gauge("citybroker_door_connected", "1 while pushed messages can be published.")
+DOOR_REQUESTS = Counter("citybroker_door_requests", "Requests of the push door.", ["source", "status"])
+DOOR_SECONDS = Histogram("citybroker_door_seconds", "From a request's head to the acknowledgement of its message.")
+
 # Publish
 SEQUENCE = Gauge("citybroker_publication_sequence", "The last step of publication.")
 UNSEQUENCED = Gauge("citybroker_batches_unsequenced", "Committed batches that no reader sees yet.")

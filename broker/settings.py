@@ -5,6 +5,7 @@ Each setting is `CITYBROKER_…` itself, or the path of a file with it in `CITYB
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -76,6 +77,18 @@ def load() -> Settings:
     except ValidationError as error:
         names = ", ".join(PREFIX + str(detail["loc"][0]).upper() for detail in error.errors(include_input=False))
         raise BadConfig(f"{names}: expected a text") from None
+
+
+def tokens(source: str) -> frozenset[str]:
+    """Give the tokens that let messages of a source in at the push door: CITYBROKER_TOKEN_ and its name.
+
+    The name is in capitals, with _ for what is no letter or digit; `air-quality` has
+    CITYBROKER_TOKEN_AIR_QUALITY, or CITYBROKER_TOKEN_AIR_QUALITY_FILE. A token a line, each of them is good: so
+    that one can be replaced while devices still have the old one. BadConfig if the file cannot be read.
+    """
+    variable = f"{PREFIX}TOKEN_{re.sub(r'[^A-Z0-9]', '_', source.upper())}"
+    found = os.environ.get(variable) or _content(f"{variable}_FILE") or ""
+    return frozenset(line.strip() for line in found.splitlines() if line.strip())
 
 
 def database_url(given: str | None) -> str | None:

@@ -111,7 +111,7 @@ def _options(
 
 def oddities(document: Mapping[str, Any]) -> list[Problem]:
     """Find what is allowed but probably not meant, or needs something of its surroundings."""
-    return [*_blank_topics(document), *_unknown_properties(document)]
+    return [*_blank_topics(document), *_nobody_pushes(document), *_unknown_properties(document)]
 
 
 def _blank_topics(document: Mapping[str, Any]) -> Iterable[Problem]:
@@ -122,6 +122,15 @@ def _blank_topics(document: Mapping[str, Any]) -> Iterable[Problem]:
     for number, row in _rows(document, "source"):
         if " " in str(row.get("topic", "")):
             yield Problem(("source", number, "topic"), f"{show(row['topic'])} {text}")
+
+
+def _nobody_pushes(document: Mapping[str, Any]) -> Iterable[Problem]:
+    """Find settings of the push door on sources that it does not serve."""
+    for number, row in _rows(document, "source"):
+        topic = f"in/{row.get('name')}/+"
+        for key in ("identity", "part", "rate"):
+            if key in row and row.get("topic") not in {topic, topic[:-1] + "#"}:
+                yield Problem(("source", number, key), f"is for the push door, which has the topic {show(topic)}")
 
 
 def _unknown_properties(document: Mapping[str, Any]) -> Iterable[Problem]:

@@ -78,7 +78,7 @@ def _build() -> typer.Typer:
 
 
 PANELS: dict[str, list[Callable[..., None]]] = {
-    "Run": [run.demo, run.up, roles.ingest, roles.publish, roles.serve],
+    "Run": [run.demo, run.up, roles.ingest, roles.publish, roles.serve, roles.door],
     "Configure": [check.check, decode.decode, roles.migrate],
     "Look and repair": [status.status],
     "Test": [simulate.simulate],

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -25,6 +25,9 @@ from broker.readiness import Readiness
 from broker.store import schema
 from broker.store.database import Connection
 from deploy import health, logs, ports, signals
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = structlog.get_logger()
 
@@ -91,7 +94,7 @@ def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics
             )
 
 
-def run_serve(
+def run_serve(  # noqa: PLR0913 - what the command has as options
     config: Config,
     *,
     database_url: str,
@@ -100,8 +103,9 @@ def run_serve(
     metrics_port: int,
     metrics_host: str = "127.0.0.1",
     public_url: str | None = None,
+    mqtt_url: str | None = None,
 ) -> None:
-    """Answer HTTP, until told to stop.
+    """Answer HTTP, until told to stop; with an MQTT broker also the push door, if a source is its.
 
     Roles of the same run, which `up` names in CITYBROKER_PEERS, are shown and waited for too.
 
@@ -120,8 +124,46 @@ def run_serve(
         metrics=partial(health.render_together, "serve", peers) if peers else metrics.render,
         public_url=public_url,
     )
-    with _role("serve", Readiness(), metrics_port, metrics_host) as stop:
+    with _role("serve", Readiness(), metrics_port, metrics_host) as stop, _door(app, config, mqtt_url, readiness):
         _serve(app, host, http_port, partial(wait_for_database, database_url, readiness, stop), stop)
+
+
+def run_door(
+    config: Config,
+    *,
+    mqtt_url: str,
+    host: str,
+    http_port: int,
+    metrics_port: int,
+    metrics_host: str = "127.0.0.1",
+) -> None:
+    """Take pushed messages over HTTP to the MQTT broker, until told to stop. Raises BadConfig."""
+    from deploy import door
+
+    ports.check(host, http_port, "--http-port")
+    app = door.alone(config)
+    readiness = Readiness()
+    with (
+        _role("door", readiness, metrics_port, metrics_host) as stop,
+        door.mounted(app, config, mqtt_url, readiness),
+    ):
+        _serve(app, host, http_port, lambda: True, stop)
+
+
+@contextmanager
+def _door(app: "FastAPI", config: Config, mqtt_url: str | None, readiness: Readiness) -> Iterator[None]:
+    """Have the push door beside the API, where there is a broker and a source that it serves."""
+    if not mqtt_url or not any(source.topic.startswith("in/") for source in config.source):
+        yield
+        return
+    import ingest.http
+    from deploy import door
+
+    if not ingest.http.sources(config):
+        yield
+        return
+    with door.mounted(app, config, mqtt_url, readiness):
+        yield
 
 
 def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop: Event) -> None:

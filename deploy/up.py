@@ -228,6 +228,7 @@ def _serve(run: Run) -> Program:
         DATABASE_URL=run.database.url("citybroker_serve"),
         HOST=run.options.host,
         HTTP_PORT=str(run.options.http_port),
+        MQTT_URL=run.device_url,
         PEERS=json.dumps(peers),
     )
 

@@ -16,6 +16,7 @@ DataOption = Annotated[Path, option("--data", "Directory of a run: database, MQT
 ConfigOption = Annotated[Path, option("--config", "The city's configuration.", dir_okay=False)]
 HostOption = Annotated[str, option("--host", "Address to listen on; 0.0.0.0 or :: for all networks.")]
 HttpPortOption = Annotated[int, option("--http-port", "Port of the feeds and the web page.", min=1, max=65_535)]
+DoorPortOption = Annotated[int, option("--http-port", "Port that devices push to.", min=1, max=65_535)]
 MqttPortOption = Annotated[int, option("--mqtt-port", "Port that devices publish to.", min=1, max=65_535)]
 KeysOption = Annotated[
     Path | None, option("--keys", "Directory of the secret keys; never inside --data.", file_okay=False)
@@ -39,4 +40,5 @@ CONFIG = Path("city.toml")
 HOST = "127.0.0.1"
 HTTP_PORT = 8080
 MQTT_PORT = 1883
-METRICS_PORTS = {"ingest": 9101, "publish": 9102, "serve": 9103}
+DOOR_PORT = 8081
+METRICS_PORTS = {"ingest": 9101, "publish": 9102, "serve": 9103, "door": 9104}

@@ -1,6 +1,6 @@
 """`citybroker ingest`, `publish`, `serve`: one role of the broker, as a process of its own; and `migrate`."""
 
-# ruff: noqa: PLC0415 - a command imports what it runs, so that --help is there at once
+# ruff: noqa: PLC0415, PLR0913, PLR0917 - it imports what it runs, so that --help is there at once; options are arguments
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,10 +85,14 @@ def serve(
     public_url: Annotated[
         str | None, option("--public-url", "How readers reach it: https://data.gent.example")
     ] = None,
+    mqtt_url: MqttUrlOption = None,
     metrics_port: MetricsPortOption = options.METRICS_PORTS["serve"],
     metrics_host: MetricsHostOption = options.HOST,
 ) -> None:
     """Answer HTTP: feeds, catalogue and web page. Sees what is published, and nothing else.
+
+    With --mqtt-url also the push door at /in/SOURCE, for sources whose topic is in/SOURCE/+; or
+    leave that to a `citybroker door` of its own.
 
     Try:
       citybroker serve --database-url postgresql://citybroker_serve@db/city --http-port 8080
@@ -101,6 +105,37 @@ def serve(
         host=host,
         http_port=http_port,
         public_url=public_url,
+        mqtt_url=_given_mqtt(mqtt_url),
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+    )
+
+
+def door(
+    config: ConfigOption = options.CONFIG,
+    mqtt_url: MqttUrlOption = None,
+    host: options.HostOption = options.HOST,
+    http_port: options.DoorPortOption = options.DOOR_PORT,
+    metrics_port: MetricsPortOption = options.METRICS_PORTS["door"],
+    metrics_host: MetricsHostOption = options.HOST,
+) -> None:
+    """Take in what devices push over HTTP, at /in/SOURCE or /in/SOURCE/DEVICE: on to the MQTT broker.
+
+    For sources whose topic is in/SOURCE/+. Each has a token, in CITYBROKER_TOKEN_SOURCE or in the
+    file that CITYBROKER_TOKEN_SOURCE_FILE names. Answers 202 once the broker has acknowledged.
+
+    Try:
+      export CITYBROKER_TOKEN_METER=a-long-secret
+      citybroker door --config city.toml --mqtt-url mqtt://broker:1883
+      curl -H "Authorization: Bearer a-long-secret" -d '{"t": 21.5}' http://127.0.0.1:8081/in/meter
+    """
+    from deploy import roles
+
+    roles.run_door(
+        _checked(config),
+        mqtt_url=_mqtt(mqtt_url),
+        host=host,
+        http_port=http_port,
         metrics_port=metrics_port,
         metrics_host=metrics_host,
     )
@@ -130,6 +165,12 @@ def _checked(path: Path) -> "Config":
     from deploy import check
 
     return check.check(path)
+
+
+def _given_mqtt(given: str | None) -> str | None:
+    from broker import settings
+
+    return settings.mqtt_url(given)
 
 
 def _mqtt(given: str | None) -> str:

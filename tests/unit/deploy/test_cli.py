@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app, flow
 
-COMMANDS = ["up", "demo", "ingest", "publish", "serve", "check", "decode", "simulate", "migrate", "status"]
+COMMANDS = ["up", "demo", "ingest", "publish", "serve", "door", "check", "decode", "simulate", "migrate", "status"]
 GROUPS = {"rejects": ["list", "show", "replay"], "things": ["list", "import"]}
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 CLEAN = {f"CITYBROKER_{name}": None for name in ("CONFIG", "JSON", "DATA", "MQTT_URL", "DATABASE_URL")}
@@ -141,7 +141,8 @@ def test_a_configuration_that_is_not_there(tmp_path, command):
 
 
 @pytest.mark.parametrize(
-    ("command", "flag"), [("ingest", "--mqtt-url"), ("publish", "--database-url"), ("serve", "--database-url")]
+    ("command", "flag"),
+    [("ingest", "--mqtt-url"), ("door", "--mqtt-url"), ("publish", "--database-url"), ("serve", "--database-url")],
 )
 def test_a_role_says_which_address_is_missing(tmp_path, command, flag):
     path = tmp_path / "city.toml"
