@@ -8,10 +8,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from importlib.resources import files
 from math import inf
 from typing import Any, Literal
+
+from broker import periods
 
 Averaging = Literal["arithmetic", "energetic", "vectorial", "sum", "last"]
 Result = Literal["number", "boolean", "text"]
@@ -45,6 +48,10 @@ class Property:
     """A value without a unit is in `unit`."""
     otherwise: str
     """Key of the property that a value in a unit of another kind is of; "" if there is none."""
+    step: float
+    """Greatest believable change within an hour; inf where any change is."""
+    stuck: timedelta
+    """After this long a value that does not change is suspicious; timedelta.max where it may stay."""
 
 
 class Vocabulary(Mapping[str, Property]):
@@ -105,7 +112,16 @@ def _property(key: str, table: dict[str, Any], prefixes: dict[str, str]) -> Prop
         result=table.get("result", "number"),
         assumed=table.get("assumed", True),
         otherwise=table.get("otherwise", ""),
+        step=table.get("step", inf),
+        stuck=_length(table.get("stuck")),
     )
+
+
+def _length(written: str | None) -> timedelta:
+    length = timedelta.max if written is None else periods.parse(written)
+    if not length:
+        raise ValueError(f"stuck: expected an ISO 8601 duration, found {written}")
+    return length
 
 
 def _expand(curie: str, prefixes: dict[str, str]) -> str:

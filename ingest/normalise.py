@@ -1,13 +1,13 @@
 """What a decoder took → observations in the vocabulary's terms: identity, property, unit, time, plausibility.
 
-Pure, and the hot path: what a name and a unit come to is worked out once (`ingest.rules`); each value then
-costs one multiply-add and two comparisons. Observations are those of OGC SensorThings 1.1,
-https://docs.ogc.org/is/18-088/18-088.html#observation
+The hot path: what a name and a unit come to is worked out once (`ingest.rules`); each value then costs one
+multiply-add, two comparisons, and a look at what its datastream had before (`ingest.plausible`). Observations
+are those of OGC SensorThings 1.1, https://docs.ogc.org/is/18-088/18-088.html#observation
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from broker.errors import BadMessage
@@ -27,6 +27,7 @@ from broker.model import (
     Source,
 )
 from broker.vocabulary import Vocabulary
+from ingest.plausible import Memory
 from ingest.rules import Rule, Rules, read_boolean, read_number
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -88,8 +89,9 @@ class _Things(dict[str, str]):
         return thing
 
 
-_Key = tuple[str, str, str | None, str]
-"""Thing, name, unit and qualifier of a reading."""
+_Key = tuple[str, str, str | None, str, str | None]
+"""Thing, name, unit and qualifier of a reading, and the part that its message is of."""
+_Stream = tuple[Datastream, Rule, Memory | None]
 
 
 class Normaliser:
@@ -97,7 +99,8 @@ class Normaliser:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._rules = Rules(vocabulary)
-        self._streams: dict[_Key, tuple[Datastream, Rule]] = {}
+        self._streams: dict[_Key, _Stream] = {}
+        self._memories: dict[Datastream, Memory] = {}
 
     def normalise(self, decoded: Sequence[Any], message: Message, source: Source) -> Normalised:
         """Normalise what the source's decoder took from the message.
@@ -114,8 +117,6 @@ class Normaliser:
         self._observe(readings, message, source, things, normalised)
         for item in rest:
             _keep(item, message, source, things, normalised)
-        if message.part:
-            _assign(normalised.observations, message.part)
         observations = normalised.observations
         if not observations:
             return normalised._replace(ignored=_ignored(rest, normalised.skipped))
@@ -126,7 +127,7 @@ class Normaliser:
     def _observe(
         self, readings: list[Reading], message: Message, source: Source, things: _Things, into: Normalised
     ) -> None:
-        rules, checked, observations = self._rules, message.received, into.observations
+        rules, checked, observations, part = self._rules, message.received, into.observations, message.part
         streams, new = self._streams, tuple.__new__  # a third of what making a named tuple costs
         for own, name, value, time, unit, end, qualifier, quality in readings:
             start, flags = (time, quality) if time else (message.received, quality | _RECEIVED)
@@ -143,19 +144,28 @@ class Normaliser:
                     continue
                 rule, number, result, more = taken
                 flags |= more
-            key = things[own], name, unit, qualifier
+            key = things[own], name, unit, qualifier, part
             known = streams.get(key)
-            stream = known[0] if known and known[1] is rule else self._datastream(key, rule)
+            if known is None or known[1] is not rule:
+                known = self._stream(key, rule)
+            stream, _, memory = known
+            if memory and not flags & _RANGE:
+                flags |= memory.judge(number, start)
             observations.append(new(Observation, (stream, start, end, number, result, flags)))
 
-    def _datastream(self, key: _Key, rule: Rule) -> Datastream:
+    def _stream(self, key: _Key, rule: Rule) -> _Stream:
+        """Work out what readings of this key belong to. Two names of one datastream share what is remembered."""
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
-        thing, _, _, qualifier = key
-        own = (qualifier and rule.joined(qualifier)) or rule.qualifier
+            self._memories.clear()
+        thing, _, _, qualifier, part = key
+        own = (qualifier and rule.joined(qualifier)) or rule.qualifier or part or ""
         stream = Datastream(thing, rule.property, own, rule.unit)
-        self._streams[key] = stream, rule
-        return stream
+        memory = self._memories.get(stream)
+        if memory is None and (rule.step < inf or rule.stuck < timedelta.max):
+            memory = self._memories[stream] = Memory(rule.step, rule.stuck)
+        found = self._streams[key] = stream, rule, memory
+        return found
 
     def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:
         """Take a value that is no plain number: convert, read a text, or say why it is left out."""
@@ -173,13 +183,6 @@ class Normaliser:
         if type(value) not in _NUMBERS:
             return Skipped(name, "no value")
         return _number(rule, name, value)
-
-
-def _assign(observations: list[Observation], part: str) -> None:
-    """Tell apart the parts of a thing that send the same properties, where the payload does not."""
-    for index, row in enumerate(observations):
-        if not row.datastream.qualifier:
-            observations[index] = row._replace(datastream=row.datastream._replace(qualifier=part))
 
 
 def _number(rule: Rule, name: str, value: float) -> _Taken | Skipped:

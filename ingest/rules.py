@@ -1,6 +1,8 @@
 """What a payload's name and unit come to: property, qualifier, unit, conversion; worked out once for each."""
 
 import re
+from datetime import timedelta
+from math import inf
 from sys import float_info
 from typing import NamedTuple
 
@@ -46,6 +48,10 @@ class Rule(NamedTuple):
     plain: bool = True
     """Numbers are taken as they are."""
     converts: bool = False
+    step: float = inf
+    """Greatest believable change within an hour."""
+    stuck: timedelta = timedelta.max
+    """After this long an unchanged value is suspicious."""
 
     def joined(self, qualifier: str) -> str:
         """Return the name's qualifier and the reading's own."""
@@ -117,6 +123,8 @@ def _numeric(item: Property, qualifier: str, unit: str | None) -> Rule:
         "number",
         plain=not converts,
         converts=converts,
+        step=item.step,
+        stuck=item.stuck,
     )
 
 
