@@ -41,7 +41,7 @@ def fill(url):
         moments = [NOON + timedelta(minutes=minute, days=7 * (minute % 2)) for minute in range(60)]
         observations.ensure_partitions(connection, [*moments, NOON + timedelta(days=30)])
         for batch in numbers:
-            batches.add(connection, batch, "ingest-0", "delivery", Outcomes(stored=1), batches.Span())
+            batches.add(connection, batch, "ingest-0", "delivery", Outcomes(stored=1), batches.Span(), [])
         connection.execute("insert into publication values (1, %s), (2, %s)", [NOON, NOON + timedelta(hours=1)])
         connection.execute("update batch set sequence = id where id < 3")
         connection.execute("insert into feed (id, definition) values ('meteo', '{}')")
