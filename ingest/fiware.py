@@ -4,8 +4,9 @@ Topics: https://github.com/telefonicaid/iotagent-json/blob/master/docs/usermanua
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from broker.errors import BadMessage
 from broker.model import Ignored, Reading
 from ingest.payload import Item, Scope, own_time, place, role, values
+from ingest.rules import read_number
 from ingest.times import moment
 
 HIDDEN = "***"
@@ -20,6 +22,9 @@ HIDDEN = "***"
 
 _PROTOCOLS = frozenset({"json", "ul"})
 _KINDS = frozenset({"attrs", "cmd", "cmdexe", "configuration"})
+_SCALARS = frozenset({float, int, bool, str})
+_NONE: dict[str, str] = {}
+_new = tuple.__new__  # a third of what making a named tuple costs
 _POSITIONS = frozenset({"pos", "position", "gps", "loc", "location", "coordinates", "geo"})
 _POSITION = re.compile(r"\s*([+-]?\d{1,3}(?:\.\d{1,20})?)\s*[,;/]\s*([+-]?\d{1,3}(?:\.\d{1,20})?)\s*", re.ASCII)
 
@@ -44,6 +49,7 @@ class Address(NamedTuple):
     attribute: str
 
 
+@lru_cache(maxsize=8192)
 def address(topic: str) -> Address:
     """Read a topic, with or without its leading slash and its protocol; of other topics nothing is known.
 
@@ -60,6 +66,7 @@ def address(topic: str) -> Address:
     return Address(levels[at - 1], levels[at], "/".join(levels[at + 1 :]))
 
 
+@lru_cache(maxsize=8192)
 def redact(topic: str) -> str:
     """Return the topic without its apikey, which is a secret."""
     levels = _levels(topic)
@@ -90,16 +97,40 @@ def ignored(found: Address) -> list[Ignored]:
 
 def measures(group: Mapping[str, Any], scope: Scope, options: Mapping[str, Any]) -> list[Item]:
     """Take one group of measures; `"50.8,3.2"` under the name of a position is latitude and longitude."""
-    positions = {
-        key: found
-        for key, value in group.items()
-        if type(value) is str and key.lower() in _POSITIONS and (found := position(value))
-    }
-    rest = {key: value for key, value in group.items() if key not in positions} if positions else group
-    if scope.time is None:
-        scope = scope._replace(time=group_time(group, scope.zone))
-    places = [place(scope.thing, *found, scope.time) for found in positions.values()]
-    return [*places, *_named(values(rest, scope), options)]
+    thing, time, zone, _ = scope
+    if time is None:
+        time = group_time(group, zone)
+    names, units = options.get("names") or _NONE, options.get("units") or _NONE
+    found: list[Item] = []
+    rest: dict[str, Any] = {}
+    for key, value in group.items():
+        kind, meaning = type(value), role(key)
+        if kind not in _SCALARS or meaning or (kind is str and key.lower() in _POSITIONS):
+            if meaning != "time":
+                rest[key] = value
+            continue
+        # Numbers in texts are read here: what the normaliser reads again costs it twice.
+        number, unit = (kind is str and read_number(value)) or (value, None)
+        item = (thing, names.get(key, key), number, time, units.get(key, unit), None, "", 0)
+        found.append(_new(Reading, item))
+    return found + _others(rest, scope._replace(time=time), names, units) if rest else found
+
+
+def _others(rest: dict[str, Any], scope: Scope, names: Mapping[str, str], units: Mapping[str, str]) -> list[Item]:
+    """Take what is no plain value: positions, radio quality, structures."""
+    found: list[Item] = []
+    for key in [key for key, value in rest.items() if type(value) is str and key.lower() in _POSITIONS]:
+        point = position(rest[key])
+        if point:
+            found.append(place(scope.thing, *point, scope.time))
+            del rest[key]
+    found += [
+        item._replace(name=names.get(item.name, item.name), unit=units.get(item.name, item.unit))
+        if isinstance(item, Reading)
+        else item
+        for item in values(rest, scope)
+    ]
+    return found
 
 
 def group_time(group: Mapping[str, Any], zone: tzinfo) -> datetime | None:
@@ -108,22 +139,13 @@ def group_time(group: Mapping[str, Any], zone: tzinfo) -> datetime | None:
         value = group.get(key)
         if value is not None:
             return moment(value, zone, key)
-    return next((time for key in group if role(key) == "time" and (time := own_time(group[key], zone))), None)
+    for key, value in group.items():
+        if role(key) == "time" and (time := own_time(value, zone)):
+            return time
+    return None
 
 
 def position(text: str) -> tuple[str, str] | None:
     """Return latitude and longitude of `"50.8, 3.2"`; None where it is none."""
     found = _POSITION.fullmatch(text)
     return (found[1], found[2]) if found else None
-
-
-def _named(found: Iterable[Item], options: Mapping[str, Any]) -> list[Item]:
-    names, units = options.get("names") or {}, options.get("units") or {}
-    if not names and not units:
-        return list(found)
-    return [
-        item._replace(name=names.get(item.name, item.name), unit=units.get(item.name, item.unit))
-        if isinstance(item, Reading)
-        else item
-        for item in found
-    ]

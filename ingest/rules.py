@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from math import inf
 from sys import float_info
 from typing import NamedTuple
@@ -27,6 +28,8 @@ _SUFFIXES = {"c": "Cel", "f": "[degF]"}
 _NUMBER = re.compile(
     r"\s*([+-]?(?:0|[1-9]\d{0,14})(?:[.,]\d{1,17})?(?:[eE][+-]?\d{1,2})?)\s*(\S.{0,15})?", re.ASCII
 )
+_LONGEST = 64
+"""Characters of a text that is a number."""
 _TRUE = frozenset({"true", "on", "1", "yes", "open", "opened", "occupied", "detected", "bezet"})
 _FALSE = frozenset({"false", "off", "0", "no", "closed", "close", "free", "clear", "vacant", "vrij"})
 
@@ -171,6 +174,11 @@ def _with_unit(vocabulary: Vocabulary, name: str) -> _Match | None:
 
 def read_number(text: str) -> tuple[float, str | None] | None:
     """Read `"21.5"`, `"45%"`, `"12,5 °C"` as a number and its unit (None without one); None if it is no number."""
+    return _read_number(text) if len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _read_number(text: str) -> tuple[float, str | None] | None:
     match = _NUMBER.fullmatch(text)
     if not match or (match[2] and units.code(match[2].strip()) is None):
         return None

@@ -11,11 +11,12 @@ from typing import Any
 
 # UCUM code: (Pint's expression, other spellings). Spellings are compared as they stand, then in lower case.
 _UNITS: dict[str, tuple[str, str]] = {
-    "1": ("dimensionless", "/ C62 C61 H87 IE NIU EA count counts # fraction ratio unit units items"),
-    "%": ("percent", "P1 %RH %EL percent pct procent %rh %vol %vwc % perc"),
-    "[ppth]": ("permille", "‰ NX promille"),
+    "1": ("dimensionless", "/ C62 C61 H87 IE NIU EA count counts # fraction ratio unit units items beats"),
+    "%": ("percent", "P1 %RH %EL /100 percent pct procent %rh %vol %vwc % perc"),
+    "[ppth]": ("permille", "‰ NX /1000 promille"),
     "[ppm]": ("ppm", "59 ppm PPM ppmv mg/kg umol/mol µmol/mol"),
     "[ppb]": ("ppb", "61 ppb PPB ppbv nmol/mol"),
+    "[pptr]": ("pptr", "pptv"),
     "Cel": ("degC", "CEL °C ºC ℃ C degC deg_C celsius oC degrees_celsius °c"),
     "[degF]": ("degF", "FAH °F ºF ℉ F degF fahrenheit"),
     "K": ("kelvin", "KEL kelvin"),
@@ -38,6 +39,7 @@ _UNITS: dict[str, tuple[str, str]] = {
     "[mi_i]/h": ("mile / hour", "HM mph mi/h"),
     "[kn_i]": ("knot", "KNT kn kt knot knots kts"),
     "mm/h": ("millimeter / hour", "H67 mm/u mm/hr mm.h-1 l/m2/h"),
+    "m/h": ("meter / hour", "M60"),
     "[in_i]/h": ("inch / hour", "in/h in/hr inph"),
     "m/s2": ("meter / second ** 2", "MSK m/s² m/s^2"),
     "Pa": ("pascal", "PAL pascal"),
@@ -60,7 +62,8 @@ _UNITS: dict[str, tuple[str, str]] = {
     "t": ("metric_ton", "TNE"),
     "dB": ("", "2N DBA dba dB(A) dBA db(a) dB[A] dB[SPL] decibel dBSPL dbspl dB(SPL) dBspl B[SPL] dB(C) dBC"),
     "dB[mW]": ("", "dBm dBM"),
-    "s": ("second", "SEC sec secs second seconds"),
+    "dB[W]": ("", "dBW"),
+    "s": ("second", "SEC EL sec secs second seconds"),
     "ms": ("millisecond", "C26 msec milliseconds"),
     "min": ("minute", "MIN minute minutes"),
     "h": ("hour", "HUR hr hour hours"),
@@ -68,8 +71,9 @@ _UNITS: dict[str, tuple[str, str]] = {
     "Hz": ("hertz", "HTZ hertz"),
     "kHz": ("kilohertz", "KHZ"),
     "MHz": ("megahertz", "MHZ"),
+    "/s": ("1 / second", "1/s C97"),
     "/h": ("1 / hour", "1/h count/h veh/h /uur 1/hour"),
-    "/min": ("1 / minute", "1/min count/min"),
+    "/min": ("1 / minute", "1/min count/min beat/min bpm"),
     "lx": ("lux", "LUX lux"),
     "klx": ("kilolux", "KLX klux"),
     "lm": ("lumen", "LUM lumen"),
@@ -84,13 +88,24 @@ _UNITS: dict[str, tuple[str, str]] = {
     "J": ("joule", "JOU"),
     "kJ": ("kilojoule", "KJO"),
     "MJ": ("megajoule", "3B"),
-    "VA": ("volt * ampere", "D46 V.A"),
-    "var": ("", "D44"),
+    "VA": ("apparent", "D46 V.A"),
+    "kVA": ("kiloapparent", "KVA kV.A"),
+    "VA.s": ("apparent * second", "VAs"),
+    "kVA.h": ("kiloapparent * hour", "C79 kVAh"),
+    "var": ("reactive", "D44"),
+    "kvar": ("kiloreactive", "KVR"),
+    "var.s": ("reactive * second", "vars"),
+    "var.h": ("reactive * hour", "varh"),
+    "kvar.h": ("kiloreactive * hour", "K3 kvarh"),
+    "W.h/km": ("watt * hour / kilometer", "Wh/km"),
+    "J/m": ("joule / meter", ""),
     "V": ("volt", "VLT volt volts v"),
     "mV": ("millivolt", "2Z mv millivolt"),
     "kV": ("kilovolt", "KVT kv"),
     "A": ("ampere", "AMP amp ampere"),
     "mA": ("milliampere", "4K ma"),
+    "A.h": ("ampere * hour", "AMH Ah"),
+    "mA.h": ("milliampere * hour", "E09 mAh"),
     "Ohm": ("ohm", "OHM Ω ohm"),
     "S/m": ("siemens / meter", "D10"),
     "mS/cm": ("millisiemens / centimeter", "H61"),
@@ -108,9 +123,16 @@ _UNITS: dict[str, tuple[str, str]] = {
     "uSv/h": ("microsievert / hour", "P72 µSv/h"),
     "T": ("tesla", "D33"),
     "mol": ("mole", "C34"),
-    "By": ("", "byte bytes AD"),
-    "bit": ("", "A99"),
-    "bit/s": ("", "B10 bps"),
+    "By": ("byte", "byte bytes AD"),
+    "KiBy": ("kibibyte", "KiB"),
+    "GBy": ("gigabyte", "GB E34"),
+    "By/s": ("byte / second", "B/s P93"),
+    "MBy/s": ("megabyte / second", "MB/s P95"),
+    "bit": ("bit", "A99"),
+    "bit/s": ("bit / second", "B10 bps"),
+    "Mbit/s": ("megabit / second", "Mbps E20"),
+    "kg/m3": ("kilogram / meter ** 3", "KMQ kg/m³"),
+    "cd/m2": ("candela / meter ** 2", "A24 cd/m²"),
 }
 
 _EXACT = {spelling: code for code, (_, others) in _UNITS.items() for spelling in (code, *others.split())}
@@ -167,4 +189,8 @@ def _registry() -> Any:
     registry: Any = UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
     registry.define("ppb = 1e-9")
     registry.define("permille = 1e-3")
+    registry.define("pptr = 1e-12")
+    # Watts, volt-amperes and vars are different quantities: one is not the other, though each is V·A.
+    registry.define("apparent = [apparent_power]")
+    registry.define("reactive = [reactive_power]")
     return registry

@@ -16,6 +16,9 @@ from ingest.fiware import Address, Options, address, group_time, ignored, measur
 from ingest.formats import ngsi_ld
 from ingest.payload import Scope, expect, parse
 
+TOPICS = ("/json/+/+/attrs", "/json/+/+/attrs/+", "/json/+/+/+", "json/+/+/attrs", "json/+/+/attrs/+")
+"""Its usual topics."""
+
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 __all__ = ["Options", "decode", "redact"]
@@ -26,14 +29,15 @@ _MAX_TEXT = 1024
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the measures of one or more groups, or of one attribute; commands are ignored."""
     about = address(message.topic)
-    unwanted: list[Item] = [*ignored(about)]
-    if unwanted:
-        return unwanted
+    if about.kind != "attrs":
+        return [*ignored(about)]
     document = _attribute(message.payload) if about.attribute else parse(message.payload)
     if not about.attribute and _entities(document):
         return ngsi_ld.decode(message, source, state)
-    found: list[Item] = []
     scope = Scope(about.device, None, source.timezone, text=True)
+    if type(document) is dict and not about.attribute:
+        return [*measures(document, scope, source.options)] or [Ignored("no value")]
+    found: list[Item] = []
     for group, time in _groups(document, about, source.timezone):
         found += measures(group, scope._replace(time=time), source.options)
     return found or [Ignored("no value")]

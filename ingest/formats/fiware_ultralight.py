@@ -13,6 +13,9 @@ from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Sk
 from ingest.fiware import Options, address, ignored, measures, redact
 from ingest.payload import Scope, own_time
 
+TOPICS = ("/ul/+/+/attrs", "/ul/+/+/attrs/+", "/ul/+/+/+", "ul/+/+/attrs", "ul/+/+/attrs/+")
+"""Its usual topics."""
+
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 __all__ = ["Options", "decode", "redact"]
@@ -24,9 +27,8 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     """Take the measures of all groups; commands are ignored. BadMessage names a key without a value."""
     del state
     about = address(message.topic)
-    unwanted: list[Item] = [*ignored(about)]
-    if unwanted:
-        return unwanted
+    if about.kind != "attrs":
+        return [*ignored(about)]
     groups = _text(message.payload).split("#")
     if len(groups) > MAX_GROUPS:
         raise BadMessage(f"payload: expected at most {MAX_GROUPS} groups, found {len(groups)}", reason="size")

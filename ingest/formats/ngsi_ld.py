@@ -47,8 +47,13 @@ _NO_VALUES = frozenset({"object", "objectList", "languageMap"})
 _NULL = "urn:ngsi-ld:null"
 """What is written for an attribute that was deleted."""
 _DATED = re.compile(r"[-:_.]?\d{4}-\d{2}-\d{2}[T_ ]\d{2}[:.]?\d{2}.*$")
-_LAST = re.compile(r"[^/#]+$")
+_UNITS = ("unitCode", "unit", "unitText")
+_QUALIFIERS = frozenset({"laneId", "laneDirection", "vehicleType"})
+_NUMBERS = (float, int)
 _MAX_DEPTH = 6
+MAX_PLANS = 2000
+"""Names come from outside: memory does not grow with them."""
+_new = tuple.__new__  # a third of what making a named tuple costs
 
 
 class Value(NamedTuple):
@@ -69,6 +74,52 @@ class Entity(NamedTuple):
     start: datetime | None
     end: datetime | None
     qualifier: str
+
+
+class Plan(NamedTuple):
+    """What becomes of an attribute of one name and type of entity."""
+
+    kind: str
+    """value, location, or expanded where its name is an IRI."""
+    property: str
+    fraction: bool
+    """0–1 in the models, whatever the unit is called elsewhere."""
+    state: bool
+    """Its texts are observations."""
+    known: bool
+    """Its texts are numbers, where they can be read as such."""
+
+
+class Plans(dict[str, Plan | None]):
+    """By name, for one type; None for what describes the entity. A missing one is made."""
+
+    def __init__(self, type_: str) -> None:
+        super().__init__()
+        self._type = type_
+
+    def __missing__(self, name: str) -> Plan | None:
+        if len(self) >= MAX_PLANS:
+            self.clear()
+        plan = self[name] = _plan(self._type, name)
+        return plan
+
+
+def _plan(type_: str, name: str) -> Plan | None:
+    if "://" in name:
+        return Plan("expanded", name, fraction=False, state=False, known=False)
+    if name == "location":
+        return Plan("location", name, fraction=False, state=False, known=False)
+    if name in _NO_MEASUREMENT or name.startswith(("date", "ref", "@")):
+        return None
+    model = load().model(type_, name)
+    last = name.rpartition(".")[2]
+    known = model is not None or load().find(name) is not None
+    return Plan("value", model.key if model else name, last in _FRACTIONS, name in _STATES, known)
+
+
+@lru_cache(maxsize=512)
+def _plans(type_: str) -> Plans:
+    return Plans(type_)
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
@@ -118,8 +169,11 @@ def _notified(document: Any) -> datetime | None:
 
 def _type(entity: Mapping[str, Any]) -> str:
     kind = entity.get("type", entity.get("@type"))
-    name = _LAST.search(text_or(kind[0] if type(kind) is list and kind else kind))
-    return name[0] if name else ""
+    if type(kind) is list and kind:
+        kind = kind[0]
+    if type(kind) is not str:
+        return ""
+    return kind.replace("#", "/").rpartition("/")[2]
 
 
 def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item]:
@@ -128,23 +182,57 @@ def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item
         raise BadMessage(f"type: expected a string, found {type(entity.get('type')).__name__}")
     if kind in PERSONAL:
         raise BadMessage(f"type: {kind} tells of one person or vehicle", reason="personal")
-    attributes = [value for key in entity for value in _values(key, entity[key])]
-    start, end = _time({value.name: value.value for value in attributes}, notified)
-    about = Entity(kind, _identity(entity), start, end, _qualifier(attributes))
-    found = [item for value in attributes for item in _items(value, about, 0)]
-    return found if any(isinstance(item, Reading) for item in found) else [*found, Ignored("no measurement")]
+    about = _about(kind, entity, notified)
+    plans, found = _plans(kind), list[Item]()
+    _, thing, start, end, qualifier = about
+    for name, attribute in entity.items():
+        plan = plans[name]
+        if plan is None:
+            continue
+        if plan.kind == "expanded":
+            return _observed(_shortened(entity), notified)
+        content = attribute
+        if type(content) is dict and len(content) == 2 and "value" in content and "type" in content:
+            content = content["value"]
+        if type(content) in _NUMBERS and plan.kind == "value":
+            unit = ("1" if 0 <= content <= 1 else "%") if plan.fraction else None
+            found.append(_new(Reading, (thing, plan.property, content, start, unit, end, qualifier, 0)))
+        elif _tells(content, plan):
+            for value in _values(name, attribute):
+                found += _items(value, plan, about, 0)
+    return found if any(type(item) is Reading for item in found) else [*found, Ignored("no measurement")]
 
 
-def _identity(entity: Mapping[str, Any]) -> str:
+def _tells(content: Any, plan: Plan) -> bool:
+    """Tell whether an attribute is worth a closer look: most texts, and lists of them, describe the entity."""
+    if type(content) is str:
+        return plan.state or plan.known or plan.kind == "location"
+    return type(content) is not list or (bool(content) and type(content[0]) is dict)
+
+
+def _about(kind: str, entity: Mapping[str, Any], notified: datetime | None) -> Entity:
+    """Return what its values inherit. Raises BadMessage where its id or time is none."""
+    identity = expect(entity.get("id", entity.get("@id")), str, "id")
+    start, end = _time(entity, notified)
+    return Entity(kind, _undated(identity), start, end, _qualifier(entity))
+
+
+@lru_cache(maxsize=4096)
+def _undated(identity: str) -> str:
     """Return the id without the time that some publishers put at its end."""
-    identity = entity.get("id", entity.get("@id"))
-    return _DATED.sub("", expect(identity, str, "id"))
+    return _DATED.sub("", identity)
+
+
+def _shortened(entity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entity with names in place of their IRIs, as brokers send them that know no context."""
+    return {
+        name.rstrip("/#").replace("#", "/").rpartition("/")[2] if "://" in name else name: attribute
+        for name, attribute in entity.items()
+    }
 
 
 def _values(name: str, attribute: Any) -> list[Value]:
     """Read an attribute in any encoding; one with several `datasetId` or times gives several."""
-    if "://" in name:
-        name = name.rstrip("/#").replace("#", "/").rpartition("/")[2]
     if type(attribute) is list and attribute and all(type(item) is dict and _carrier(item) for item in attribute):
         return [value for item in attribute for value in _values(name, item)]
     if type(attribute) is not dict:
@@ -178,25 +266,23 @@ def _plain(value: Any) -> Any:
 
 
 def _unit_of(attribute: Mapping[str, Any]) -> str | None:
-    extra = attribute.get("metadata")
-    places = (attribute, extra) if type(extra) is dict else (attribute,)
-    for place_ in places:
-        for key in ("unitCode", "unit", "unitText"):
-            unit = text_or(_inner(place_.get(key)))
-            if unit:
-                return unit.rpartition("/")[2] if "://" in unit else unit
-    return None
+    unit = attribute.get("unitCode")
+    if unit is None:
+        extra = attribute.get("metadata")
+        holders = (attribute, extra) if type(extra) is dict else (attribute,)
+        unit = next((_inner(one[key]) for one in holders for key in _UNITS if key in one), None)
+    if type(unit) is not str or not unit:
+        return None
+    return unit.rpartition("/")[2] if "://" in unit else unit
 
 
 def _time_of(name: str, attribute: Mapping[str, Any]) -> datetime | None:
-    extra = attribute.get("metadata")
-    extra = extra if type(extra) is dict else {}
-    when = (
-        attribute.get("observedAt")
-        or extra.get("TimeInstant")
-        or extra.get("timestamp")
-        or extra.get("observedAt")
-    )
+    when = attribute.get("observedAt")
+    if when is None:
+        extra = attribute.get("metadata")
+        if type(extra) is not dict:
+            return None
+        when = extra.get("TimeInstant") or extra.get("timestamp") or extra.get("observedAt")
     when = _plain(_inner(when))
     return None if when is None else moment(when, UTC, f"{name}.observedAt")
 
@@ -216,50 +302,50 @@ def _joined(*parts: str) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _time(attributes: Mapping[str, Any], notified: datetime | None) -> tuple[datetime | None, datetime | None]:
+def _bare(attribute: Any) -> Any:
+    """Return the value of an attribute in any encoding."""
+    return _plain(_inner(attribute)) if type(attribute) is dict else attribute
+
+
+def _time(entity: Mapping[str, Any], notified: datetime | None) -> tuple[datetime | None, datetime | None]:
     """Return the phenomenon time: an interval where both ends are given, else the first of the usual times."""
-    start, end = attributes.get("dateObservedFrom"), attributes.get("dateObservedTo")
-    if start and end:
-        return moment(start, UTC, "dateObservedFrom"), moment(end, UTC, "dateObservedTo")
+    if "dateObservedFrom" in entity and "dateObservedTo" in entity:
+        start, end = _bare(entity["dateObservedFrom"]), _bare(entity["dateObservedTo"])
+        if start and end:
+            return moment(start, UTC, "dateObservedFrom"), moment(end, UTC, "dateObservedTo")
     for name in _TIMES:
-        if attributes.get(name):
-            return interval(attributes[name], UTC, name)
+        if name in entity:
+            value = _bare(entity[name])
+            if value:
+                return interval(value, UTC, name)
     return notified, None
 
 
-def _qualifier(attributes: list[Value]) -> str:
+def _qualifier(entity: Mapping[str, Any]) -> str:
     """Tell lanes, directions and vehicle types of one entity apart."""
-    found = {value.name: value.value for value in attributes}
-    lane = found.get("laneId")
+    if _QUALIFIERS.isdisjoint(entity):
+        return ""
+    lane = _bare(entity.get("laneId"))
     parts = [f"lane {lane}" if isinstance(lane, int | str) and lane != "" else ""]
-    parts += [text_or(found.get(name)) for name in ("laneDirection", "vehicleType")]
+    parts += [text_or(_bare(entity.get(name))) for name in ("laneDirection", "vehicleType")]
     return _joined(*parts)
 
 
-def _items(value: Value, about: Entity, depth: int) -> list[Item]:
-    name, content = value.name, value.value
-    if name == "location" or (type(content) is dict and "coordinates" in content):
+def _items(value: Value, plan: Plan, about: Entity, depth: int) -> list[Item]:
+    content = value.value
+    if plan.kind == "location" or (type(content) is dict and "coordinates" in content):
         return _located(value, about)
-    if name in _NO_MEASUREMENT or name.startswith(("date", "ref", "@")):
-        return []
     if type(content) is dict:
         return _nested(value, about, depth)
     if content is None or content == _NULL:
-        return [Skipped(name, "null")]
-    taken = isinstance(content, bool | int | float) or (type(content) is str and _told(about.type, name, content))
-    return [_reading(value, about)] if taken else []
+        return [Skipped(value.name, "null")]
+    taken = isinstance(content, bool | int | float) or (type(content) is str and _told(plan, content))
+    return [_reading(value, plan, about)] if taken else []
 
 
-def _told(kind: str, name: str, text: str) -> bool:
+def _told(plan: Plan, text: str) -> bool:
     """Tell whether a text is an observation: a state, or a number of something that is known."""
-    if name in _STATES:
-        return text != ""
-    return _known(kind, name) and (read_number(text) is not None)
-
-
-@lru_cache(maxsize=4096)
-def _known(kind: str, name: str) -> bool:
-    return load().model(kind, name) is not None or load().find(name) is not None
+    return text != "" if plan.state else plan.known and read_number(text) is not None
 
 
 def _located(value: Value, about: Entity) -> list[Item]:
@@ -278,34 +364,25 @@ def _located(value: Value, about: Entity) -> list[Item]:
 def _nested(value: Value, about: Entity, depth: int) -> list[Item]:
     if depth > _MAX_DEPTH:
         raise BadMessage(f"{value.name[:80]}: expected values at most {_MAX_DEPTH} deep", reason="size")
-    inner = [
-        value._replace(name=f"{value.name}.{key}", value=content)
-        for key, content in value.value.items()
-        if key not in _NO_MEASUREMENT and not isinstance(content, str)
-    ]
-    return [item for part in inner for item in _items(part, about, depth + 1)]
+    found: list[Item] = []
+    plans, path = _plans(about.type), value.name
+    for key, content in value.value.items():
+        plan = plans[f"{path}.{key}"] if type(content) is not str and key not in _NO_MEASUREMENT else None
+        if plan is None:
+            continue
+        inner = _new(Value, (f"{path}.{key}", content, value.unit, value.time, value.qualifier))
+        if type(content) in _NUMBERS:
+            found.append(_reading(inner, plan, about))
+        else:
+            found += _items(inner, plan, about, depth + 1)
+    return found
 
 
-def _reading(value: Value, about: Entity) -> Reading:
-    own = value.time is not None
-    return Reading(
-        about.thing,
-        _property(about.type, value.name),
-        value.value,
-        value.time if own else about.start,
-        value.unit or _unit(value.name, value.value),
-        None if own else about.end,
-        _joined(about.qualifier, value.qualifier),
-    )
-
-
-@lru_cache(maxsize=4096)
-def _property(kind: str, name: str) -> str:
-    known = load().model(kind, name)
-    return known.key if known else name
-
-
-def _unit(name: str, value: Any) -> str | None:
-    if name.rpartition(".")[2] not in _FRACTIONS or isinstance(value, bool | str):
-        return None
-    return "1" if 0 <= value <= 1 else "%"
+def _reading(value: Value, plan: Plan, about: Entity) -> Reading:
+    own, content = value.time is not None, value.value
+    unit = value.unit
+    if unit is None and plan.fraction and type(content) in _NUMBERS:
+        unit = "1" if 0 <= content <= 1 else "%"
+    qualifier = _joined(about.qualifier, value.qualifier) if value.qualifier else about.qualifier
+    time, end = (value.time, None) if own else (about.start, about.end)
+    return _new(Reading, (about.thing, plan.property, content, time, unit, end, qualifier, 0))

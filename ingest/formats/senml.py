@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -48,6 +49,10 @@ _LABELS = {
     0: "n", 1: "u", 2: "v", 3: "vs", 4: "vb", 5: "s", 6: "t", 7: "ut", 8: "vd",
 }  # fmt: skip
 """What CBOR writes for the keys: RFC 8428, 6."""
+_KEYS = frozenset(_LABELS.values()) - {"bver"}
+"""What needs no closer look."""
+_UNUSUAL = frozenset({"lat", "lon", "Bspl"})
+_new = tuple.__new__  # a third of what making a named tuple costs
 _SELF_DESCRIBED = b"\xd9\xd9\xf7"
 """A tag that says no more than that this is CBOR: RFC 8949, 3.4.6."""
 _BASES = frozenset({"bn", "bt", "bu", "bv", "bs"})
@@ -79,6 +84,8 @@ class Pack(NamedTuple):
     found: list[Item]
     degrees: dict[tuple[str, datetime | None], dict[str, float]]
     """lat and lon by thing and time."""
+    times: dict[float, tuple[datetime | None, int]]
+    """Time and quality by seconds: records of one pack share them."""
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
@@ -86,16 +93,21 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     stream = source.options.get("stream") is True or "sensml" in (message.content_type or "")
     remembered = state.get(_key(message)) if stream else None
     base = began = Base(*remembered) if remembered else Base()
-    pack = Pack(message, [], {})
-    for record in _records(message, stream=stream):
-        expect(record, dict, "a record")
-        _understood(record)
+    pack = Pack(message, [], {}, {})
+    records = _records(message, stream=stream)
+    if len(records) > MAX_VALUES:
+        raise BadMessage(f"payload: expected at most {MAX_VALUES} records, found {len(records)}", reason="size")
+    for record in records:
+        if type(record) is not dict:
+            expect(record, dict, "a record")
+        for key in record:
+            if key not in _KEYS:
+                _understood(record)
         if not _BASES.isdisjoint(record):
             base = _rebased(base, record)
         _resolve(base, record, pack)
-        if len(pack.found) > MAX_VALUES:
-            raise BadMessage(f"payload: expected at most {MAX_VALUES} records", reason="size")
-    pack.found.extend(_places(pack))
+    if pack.degrees:
+        pack.found.extend(_places(pack))
     if base != began and stream:
         pack.found.append(Inventory(_key(message), list(base)))
     return pack.found or [Ignored("no records")]
@@ -187,19 +199,34 @@ def _base_value(record: Mapping[str, Any], base: Base) -> float:
 
 
 def _resolve(base: Base, record: Mapping[str, Any], pack: Pack) -> None:
-    own = expect(record.get("n", ""), str, "n")
-    unit = expect(record["u"], str, "u") if "u" in record else base.unit
+    own, unit = record.get("n", ""), record.get("u", base.unit)
+    if type(own) is not str or not (unit is None or type(unit) is str):
+        raise BadMessage(f"n, u: expected texts, found {type(own).__name__} and {type(unit).__name__}")
     thing, name = _named(base.name, own, unit)
-    time, quality = _time(base, record, pack.message)
-    if unit in {"lat", "lon"} and "v" in record:
-        pack.degrees.setdefault((thing, time), {})[unit] = base.value + _float(record["v"], "v")
+    time, quality = _time(base, record, pack)
+    value = record.get("v")
+    if (type(value) is float or type(value) is int) and unit not in _UNUSUAL:
+        found = _new(Reading, (thing, name, base.value + value, time, unit, None, "", quality))
+        pack.found.append(found)
+    elif unit in {"lat", "lon"} and value is not None:
+        pack.degrees.setdefault((thing, time), {})[unit] = base.value + _float(value, "v")
         return
-    reading = Reading(thing, name, 0.0, time, unit, None, "", quality)
-    pack.found.extend(_valued(base, record, reading))
+    else:
+        found = Reading(thing, name, 0.0, time, unit, None, "", quality)
+        pack.found.extend(_valued(base, record, found))
+    if "s" in record:
+        pack.found.append(_sum(base, record, found))
 
 
-def _time(base: Base, record: Mapping[str, Any], message: Message) -> tuple[datetime | None, int]:
+def _time(base: Base, record: Mapping[str, Any], pack: Pack) -> tuple[datetime | None, int]:
     seconds = base.time + (_float(record["t"], "t") if "t" in record else 0.0)
+    known = pack.times.get(seconds)
+    if known is None:
+        known = pack.times[seconds] = _moment(seconds, pack.message)
+    return known
+
+
+def _moment(seconds: float, message: Message) -> tuple[datetime | None, int]:
     if seconds >= ABSOLUTE:
         return epoch(seconds, "t"), 0
     if seconds == 0 or message.retained:
@@ -211,29 +238,25 @@ def _time(base: Base, record: Mapping[str, Any], message: Message) -> tuple[date
 
 
 def _valued(base: Base, record: Mapping[str, Any], reading: Reading) -> list[Item]:
-    """Take the record's value: of v, vb, vs and vd it has at most one; s is the sum over time beside it."""
-    found = [_value(base, record, reading)]
-    if "s" in record:
-        total = base.sum + _float(record["s"], "s")
-        unit = f"{reading.unit}.s" if reading.unit else "s"
-        found.append(reading._replace(name=f"{reading.name}Sum", value=total, unit=unit))
-    # Only base values: they are for the records after this one.
-    return [item for item in found if item is not None]
-
-
-def _value(base: Base, record: Mapping[str, Any], reading: Reading) -> Item | None:
+    """Take the record's value: of v, vb, vs and vd it has at most one; with none it has only base values."""
     if "v" in record:
         value = base.value + _float(record["v"], "v")
         # RFC 8428 has bels of sound pressure level; everybody else decibels.
         bels = reading.unit == "Bspl"
-        return reading._replace(value=value * 10, unit="dB") if bels else reading._replace(value=value)
+        return [reading._replace(value=value * 10, unit="dB") if bels else reading._replace(value=value)]
     truth = record.get("vb", record.get("bv"))
     if isinstance(truth, bool):
-        return reading._replace(value=truth, unit=None)
+        return [reading._replace(value=truth, unit=None)]
     text = record.get("vs", record.get("sv"))
     if text is not None:
-        return _text(reading, expect(text, str, "vs"))
-    return Skipped(reading.name, "no codec") if "vd" in record else None
+        return [_text(reading, expect(text, str, "vs"))]
+    return [Skipped(reading.name, "no codec")] if "vd" in record else []
+
+
+def _sum(base: Base, record: Mapping[str, Any], reading: Reading) -> Reading:
+    """Return the sum of the values over time, whose unit is that of the values times seconds."""
+    unit = f"{reading.unit}.s" if reading.unit else "s"
+    return reading._replace(name=f"{reading.name}Sum", value=base.sum + _float(record["s"], "s"), unit=unit)
 
 
 def _text(reading: Reading, text: str) -> Item:
@@ -242,6 +265,7 @@ def _text(reading: Reading, text: str) -> Item:
     return reading._replace(value=text, unit=reading.unit if read_number(text) else None)
 
 
+@lru_cache(maxsize=8192)
 def _named(base: str, own: str, unit: str | None) -> tuple[str, str]:
     """Split a record's name into thing and property: the base name is the thing where it has both."""
     if own and base and not own.startswith("urn:"):

@@ -23,6 +23,9 @@ from broker.problems import did_you_mean
 from ingest.payload import MAX_VALUES, Scope, expect, geometry, parse, text_or, values
 from ingest.times import interval, moment
 
+TOPICS = ("v1.1/+/Observations", "v1.1/Observations", "v1.0/+/Observations", "v1.0/Observations")
+"""Its usual topics."""
+
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 _STEP = re.compile(r"([A-Za-z]+)(?:\((?:'([^']{1,256})'|([^()']{1,256}))\))?")
@@ -33,6 +36,7 @@ _KEYS = frozenset(
         "FeatureOfInterest", "id", *_STREAMS,
     }
 )  # fmt: skip
+_NONE: dict[str, Any] = {}
 _MANY = "CreateObservations"
 
 
@@ -63,6 +67,8 @@ class Path(NamedTuple):
     target: str
     stream: str
     """`Datastreams(17)`; "" where the topic names none."""
+    number: str
+    """The id in it."""
     thing: str
     """`Things(3)`, likewise."""
 
@@ -83,6 +89,8 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     if path.target not in {"Observations", _MANY}:
         return [Ignored("no observation")]
     document = parse(message.payload)
+    if type(document) is dict and "dataArray" not in document:
+        return _observation(document, path, source)
     found: list[Item] = []
     for entity in document if type(document) is list else [document]:
         for observation in _rows(expect(entity, dict, "an Observation")):
@@ -96,10 +104,11 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
 def _path(topic: str) -> Path:
     steps = [match for level in topic.split("/") if (match := _STEP.fullmatch(level))]
     names = [match[1] for match in steps]
-    keyed = {match[1]: match[0] for match in steps if match[2] or match[3]}
-    stream = keyed.get("Datastreams") or keyed.get("MultiDatastreams") or ""
-    known = next((name for name in reversed(names) if name[0].isupper()), "Observations")
-    return Path(known, stream, keyed.get("Things", ""))
+    keyed = {match[1]: match for match in steps if match[2] or match[3]}
+    stream, thing = keyed.get("Datastreams") or keyed.get("MultiDatastreams"), keyed.get("Things")
+    target = next((name for name in reversed(names) if name[0].isupper()), "Observations")
+    number = str(stream[2] or stream[3]) if stream else ""
+    return Path(target, stream[0] if stream else "", number, thing[0] if thing else "")
 
 
 def _rows(entity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -117,12 +126,14 @@ def _rows(entity: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _observation(entity: Mapping[str, Any], path: Path, source: Source) -> list[Item]:
-    _understood(entity)
+    if not _KEYS.issuperset(entity):
+        _understood(entity)
     if "result" not in entity:
         raise BadMessage("result: expected a value, found none")
-    about = _about(entity, path, source.options.get("datastreams") or {})
+    about = _about(entity, path, source.options.get("datastreams") or _NONE)
     start, end = _times(entity, source)
-    return [*_results(entity["result"], about, start, end, source), *_feature(entity, about, start)]
+    found = _results(entity["result"], about, start, end, source)
+    return [*found, *_feature(entity, about, start)] if "FeatureOfInterest" in entity else found
 
 
 def _understood(entity: Mapping[str, Any]) -> None:
@@ -148,11 +159,13 @@ def _times(entity: Mapping[str, Any], source: Source) -> tuple[datetime | None, 
 
 def _about(entity: Mapping[str, Any], path: Path, known: Mapping[str, Any]) -> Observed:
     """Return what the configuration, the Datastream that came along, or the topic says of the Datastream."""
-    inline: dict[str, Any] = next((entity[key] for key in _STREAMS if type(entity.get(key)) is dict), {})
+    inline = entity.get("Datastream") or entity.get("MultiDatastream") or _NONE
+    if inline is _NONE and path.number not in known:
+        qualifier = path.stream if path.thing else ""
+        return Observed(path.thing or path.stream, "result", None, qualifier)
+    expect(inline, dict, "Datastream")
     key = _key(inline)
-    match = _STEP.fullmatch(path.stream)
-    number = key or (str(match[2] or match[3]) if match else "")
-    given = known.get(number, {})
+    given = known.get(key or path.number, _NONE)
     thing = given.get("thing") or _thing(inline) or path.thing or (f"Datastreams({key})" if key else path.stream)
     return Observed(
         thing,
