@@ -54,6 +54,8 @@ def wired(data: bytes) -> list[tuple[int, int, Any]]:
     while at < end:
         tag, at = _varint(data, at)
         number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise _broken()
         if wire == _VARINT:
             value, at = _varint(data, at)
             found.append((number, wire, value))
@@ -62,7 +64,7 @@ def wired(data: bytes) -> list[tuple[int, int, Any]]:
             size, at = _varint(data, at)
         else:
             size = 8 if wire == _FIXED64 else 4 if wire == _FIXED32 else -1
-        if number == 0 or size < 0 or at + size > end:
+        if size < 0 or at + size > end:
             raise _broken()
         found.append((number, wire, data[at : at + size]))
         at += size
