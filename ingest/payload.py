@@ -13,7 +13,7 @@ import orjson
 from broker.errors import BadMessage
 from broker.model import Place, Reading, Signal, Skipped
 from broker.vocabulary import plain
-from ingest.times import moment
+from ingest.times import agreed, is_epoch, moment
 
 Item = Reading | Place | Signal | Skipped
 
@@ -154,8 +154,11 @@ def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int)
     if isinstance(value, dict) and text_or(value.get("type")) in _SPACES and "coordinates" in value:
         found.append(geometry(scope.thing, value, scope.time))
     elif isinstance(value, dict):
-        own = _own_time(value, scope)
+        own, quality = _own_clock(value, scope.zone)
+        before = len(found)
         _walk(value, name, scope if own is None else scope._replace(time=own), found, depth + 1)
+        if quality:
+            found[before:] = [_flagged(item, quality) for item in found[before:]]
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _descend(item, _indexed(name, index, item), scope, found, depth + 1)
@@ -175,11 +178,17 @@ def _indexed(name: str, index: int, item: Any) -> str:
     return f"{name}.{index}"
 
 
-def _own_time(node: Mapping[str, Any], scope: Scope) -> datetime | None:
-    for key, value in node.items():
-        if role(key) == "time":
-            return own_time(value, scope.zone)
-    return None
+def _own_clock(node: Mapping[str, Any], zone: tzinfo) -> tuple[datetime | None, int]:
+    """Find the time of an object inside the message, if it has one, and its quality."""
+    written = [value for key, value in node.items() if role(key) == "time"]
+    if not written:
+        return None, 0
+    times = [(is_epoch(value), own_time(value, zone)) for value in written]
+    return agreed(*([time for epoch, time in times if time and epoch is kind] for kind in (True, False)))
+
+
+def _flagged(item: Item, quality: int) -> Item:
+    return item._replace(quality=item.quality | quality) if isinstance(item, Reading) else item
 
 
 def own_time(value: Any, zone: tzinfo) -> datetime | None:

@@ -18,11 +18,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from broker.errors import BadMessage
-from broker.model import Ignored, Inventory, Message, Place, Quality, Reading, Signal, Skipped, Source
+from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from broker.vocabulary import plain
 from ingest.payload import Scope, expect, parse, role, values
 from ingest.rules import read_number
-from ingest.times import moment
+from ingest.times import agreed, is_epoch, moment
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 Path = tuple[str | int | None, ...]
@@ -35,8 +35,6 @@ _DEVICE_KEYS = (
     "station", "serialnumber", "serial", "imei", "mac", "macaddress", "esp8266id", "clientid", "devicename", "id",
 )  # fmt: skip
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_OF_ONE_CLOCK = 1.0
-"""Seconds that two times of one message may differ."""
 
 
 @lru_cache(maxsize=4096)
@@ -205,16 +203,13 @@ def _device(document: Mapping[str, Any]) -> str:
 
 
 def _time(document: Mapping[str, Any], source: Source) -> tuple[datetime | None, int]:
-    """Find the time under its usual names. Where an epoch contradicts a text, the epoch wins and it is flagged."""
+    """Find the time under its usual names."""
     epochs: list[datetime] = []
     texts: list[datetime] = []
     for key, value in document.items():
         if value is not None and role(key) == "time":
-            (texts if isinstance(value, str) else epochs).append(moment(value, source.timezone, key))
-    if not epochs:
-        return (texts[0], 0) if texts else (None, 0)
-    contradicts = texts and abs((texts[0] - epochs[0]).total_seconds()) > _OF_ONE_CLOCK
-    return epochs[0], int(Quality.CLOCK) if contradicts else 0
+            (epochs if is_epoch(value) else texts).append(moment(value, source.timezone, key))
+    return agreed(epochs, texts)
 
 
 def _topic_name(topic: str, source: Source) -> str:
