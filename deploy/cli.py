@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from broker.errors import BadConfig, BrokerError
-from deploy.commands import check, decode, rejects, roles, run, simulate, status, things
+from deploy.commands import check, decode, guess, rejects, roles, run, simulate, status, things
 
 
 class Commands(TyperGroup):
@@ -79,7 +79,7 @@ def _build() -> typer.Typer:
 
 PANELS: dict[str, list[Callable[..., None]]] = {
     "Run": [run.demo, run.up, roles.ingest, roles.publish, roles.serve, roles.door],
-    "Configure": [check.check, decode.decode, roles.migrate],
+    "Configure": [check.check, guess.guess, decode.decode, roles.migrate],
     "Look and repair": [status.status],
     "Test": [simulate.simulate],
 }

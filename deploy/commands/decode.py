@@ -46,7 +46,7 @@ def decode(
         if config and not (format_ or camera)
         else _given({"format": format_, "camera": camera}, topic, timezone)
     )
-    message = Message(topic, _payload(file), _moment(received), retained, content_type=content_type)
+    message = Message(topic, payload(file), _moment(received), retained, content_type=content_type)
     _show(_take(chosen, message))
 
 
@@ -93,7 +93,7 @@ def _complaint(path: tuple[str | int, ...], text: str) -> str:
     return f"--{key}: {text}"
 
 
-def _payload(file: Path) -> bytes:
+def payload(file: Path) -> bytes:
     from broker.errors import BadConfig
 
     try:

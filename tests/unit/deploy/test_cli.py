@@ -11,7 +11,20 @@ from typer.testing import CliRunner
 
 from deploy.cli import app, flow
 
-COMMANDS = ["up", "demo", "ingest", "publish", "serve", "door", "check", "decode", "simulate", "migrate", "status"]
+COMMANDS = [
+    "up",
+    "demo",
+    "ingest",
+    "publish",
+    "serve",
+    "door",
+    "check",
+    "guess",
+    "decode",
+    "simulate",
+    "migrate",
+    "status",
+]
 GROUPS = {"rejects": ["list", "show", "replay"], "things": ["list", "import"]}
 PATHS = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 CLEAN = {f"CITYBROKER_{name}": None for name in ("CONFIG", "JSON", "DATA", "MQTT_URL", "DATABASE_URL")}
