@@ -55,6 +55,7 @@ _UNITS: dict[str, tuple[str, str]] = {
     ),
     "mg/m3": ("milligram / meter ** 3", "GP mg/m³ mg/m^3 mg.m-3 ug/l µg/l"),
     "g/m3": ("gram / meter ** 3", "A93 g/m³"),
+    "/cm3": ("1 / centimeter ** 3", "1/cm3 #/cm3 /cm³ 1/cm³ p/cm3 pt/cm3"),
     "ng/m3": ("nanogram / meter ** 3", "ng/m³"),
     "mg/L": ("milligram / liter", "M1 mg/l"),
     "g": ("gram", "GRM gram"),
