@@ -6,11 +6,14 @@ GeoJSON: RFC 7946, https://www.rfc-editor.org/rfc/rfc7946; WGS 84, longitude fir
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from broker.errors import BadConfig
+from broker.store import things
+from broker.store.database import Connection
 
 IDENTITY = ("identity", "thing")
 LONGITUDE = ("longitude", "lon", "lng")
@@ -46,6 +49,21 @@ def read(path: Path) -> list[Entry]:
     except UnicodeDecodeError as error:
         raise BadConfig(f"{path}: byte {error.start} is not UTF-8") from None
     return reader(text, str(path))
+
+
+def enter(connection: Connection, entries: Sequence[Entry], now: datetime) -> None:
+    """Write what a register says; from `now` on its things are registered."""
+    things.register(connection, [_enter(connection, entry, now) for entry in entries], now)
+
+
+def _enter(connection: Connection, entry: Entry, now: datetime) -> int:
+    """Write one entry, a place only where it is another one than before; return the thing's number."""
+    kind = entry.texts.get("kind", "sensor")
+    number = things.number(connection, [entry.identity], kind, "register")[entry.identity]
+    things.enrich(connection, number, entry.texts, entry.properties)
+    if entry.geometry and things.places(connection, [number]).get(number) != entry.geometry:
+        things.place(connection, number, entry.geometry, now, None)
+    return number
 
 
 def read_csv(text: str, name: str) -> list[Entry]:

@@ -10,8 +10,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,8 @@ from broker.config import Config
 from broker.errors import BadConfig
 from broker.readiness import Readiness
 from broker.store import schema
-from deploy import children, health, logs, nats, ports, postgres, signals
+from broker.store.database import Database
+from deploy import children, health, logs, nats, ports, postgres, registry, signals
 from deploy import data as directory
 from deploy.children import Program
 from deploy.demo import welcome
@@ -33,6 +35,7 @@ from deploy.supervisor import Child, Family, Stopped
 log = structlog.get_logger()
 
 DEMO_CONFIG = Path(__file__).parent / "demo" / "city.toml"
+DEMO_THINGS = DEMO_CONFIG.with_name("things.geojson")
 
 
 class Options(NamedTuple):
@@ -132,6 +135,8 @@ def _start(run: Run, family: Family) -> None:
     family.wait(database)
     schema.migrate(run.database.url(postgres.OWNER))
     directory.mark_version(run.data, schema.version())
+    if run.options.demo:
+        _introduce(run)
     serve = Child("serve", lambda: _serve(run), lambda _: _lives(run, "serve"))
     family.start(serve)
     broker = Child("nats", lambda: _nats(run), lambda _: nats.is_ready(run.broker))
@@ -174,6 +179,16 @@ def _shown(program: str) -> str:
     """The path of `program` as it is short to type from here."""
     path, here = Path(program), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else program
+
+
+def _introduce(run: Run) -> None:
+    """Give the demo's things their names and places, as `citybroker things import` does."""
+    store = Database(run.database.url("citybroker_ingest"), size=1)
+    with closing(store), store.transaction() as connection:
+        entries = [
+            entry._replace(properties={"area": entry.properties["town"]}) for entry in registry.read(DEMO_THINGS)
+        ]
+        registry.enter(connection, entries, datetime.now(UTC))
 
 
 @contextmanager

@@ -4,16 +4,12 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from deploy.commands import options
 from deploy.commands.options import DatabaseUrlOption, DataOption, JsonOption, option
-
-if TYPE_CHECKING:
-    from broker.store.database import Connection
-    from deploy.registry import Entry
 
 
 def show_list(
@@ -131,28 +127,14 @@ def import_(
       citybroker things import sensors.csv
       citybroker things import sensors.geojson --data /srv/citybroker
     """
-    from broker.store import things
     from deploy import registry
     from deploy.commands import output, running
 
     entries = registry.read(file)
     with running.connected(database_url, data) as connection:
-        numbers = [_take(connection, entry, datetime.now(UTC)) for entry in entries]
-        things.register(connection, numbers, datetime.now(UTC))
+        registry.enter(connection, entries, datetime.now(UTC))
     placed = sum(entry.geometry is not None for entry in entries)
     if as_json:
         output.emit({"things": len(entries), "placed": placed})
         return
     typer.echo(f"{file}: things: {len(entries)}, with a place: {placed}")
-
-
-def _take(connection: "Connection", entry: "Entry", now: datetime) -> int:
-    """Write one entry; a place only where it is another one than before. Returns the thing's number."""
-    from broker.store import things
-
-    kind = entry.texts.get("kind", "sensor")
-    number = things.number(connection, [entry.identity], kind, "register")[entry.identity]
-    things.enrich(connection, number, entry.texts, entry.properties)
-    if entry.geometry and things.places(connection, [number]).get(number) != entry.geometry:
-        things.place(connection, number, entry.geometry, now, None)
-    return number
