@@ -32,6 +32,8 @@ _ROLES = {
     "label": "name valuetype parameter measurand variable observedproperty",
     "personal": "plate plateutf8 platetext lpr anpr",
 }
+_AFTERWARDS = frozenset({"resulttime", "sentat", "createdat", "lastseen"})
+"""Of the times: when a measurement became known, not when it was."""
 _PLATES = ("licenseplate", "licenceplate", "numberplate", "platenumber", "kenteken", "nummerplaat")
 _NAMES_PLATE = re.compile(
     rb"(?<![a-z])plate(?![a-z])|(?:licen[cs]e|number)[ _-]?plate|plate[ _-]?(?:number|text|utf8)"
@@ -180,11 +182,19 @@ def _indexed(name: str, index: int, item: Any) -> str:
 
 def _own_clock(node: Mapping[str, Any], zone: tzinfo) -> tuple[datetime | None, int]:
     """Find the time of an object inside the message, if it has one, and its quality."""
-    written = [value for key, value in node.items() if role(key) == "time"]
+    written = times(node)
     if not written:
         return None, 0
-    times = [(is_epoch(value), own_time(value, zone)) for value in written]
-    return agreed(*([time for epoch, time in times if time and epoch is kind] for kind in (True, False)))
+    read = [(is_epoch(value), own_time(value, zone)) for _, value in written]
+    return agreed(*([time for epoch, time in read if time and epoch is kind] for kind in (True, False)))
+
+
+def times(node: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the keys and values of an object that say when it was measured, else when it was known or sent."""
+    found = [(key, value) for key, value in node.items() if value is not None and role(key) == "time"]
+    if len(found) < 2:
+        return found
+    return [(key, value) for key, value in found if plain(key) not in _AFTERWARDS] or found
 
 
 def _flagged(item: Item, quality: int) -> Item:

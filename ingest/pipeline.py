@@ -35,6 +35,7 @@ from broker.model import Ignored, Message, Passage, Skipped, Source
 from broker.readiness import Readiness
 from broker.store.rejects import Reject
 from broker.topics import matches
+from ingest.clocks import Clocks
 from ingest.envelope import opened
 from ingest.mqtt import Delivery, Subscriber
 from ingest.normalise import Normaliser
@@ -72,6 +73,7 @@ class Taker:
         self._normaliser = normaliser
         self._reader = reader
         self._state = state
+        self._clocks = Clocks()
         self._defects: set[tuple[str, str, str]] = set()
         self.source = lru_cache(maxsize=100_000)(self._source)
 
@@ -105,6 +107,7 @@ class Taker:
         if len(message.payload) > source.max_bytes:
             size = len(message.payload)
             raise BadMessage(f"{size} bytes, the source takes {source.max_bytes}", reason="size")
+        source = self._clocks.at(source, message.received)
         taken = self._passages(message, source) if source.camera else self._observations(message, source)
         return taken if message is delivered else taken._replace(message=delivered)
 

@@ -15,9 +15,9 @@ _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 _OF_ONE_CLOCK = timedelta(seconds=1)
 """Times so near each other are one, rounded."""
 _EPOCH = re.compile(r"\+?\d{1,20}(?:\.\d*)?(?:E\+?\d{1,2})?", re.ASCII)
-_COMPACT = len("20260302071500")
+_COMPACT = {len("20260302"), len("20260302071500")}
 _UNUSUAL = re.compile(
-    r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d*))?)?"
+    r"(\d{4})[-/]?(\d\d)[-/]?(\d\d)(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d*))?)?)?"
     r"(?: ?(?:(Z|UTC|GMT)|([+-]\d\d(?::?\d\d)?)(?: UTC)?)(?:\[[\w/+-]+\])?)?",
     re.ASCII,
 )
@@ -30,6 +30,8 @@ def moment(value: Any, zone: tzinfo, field: str = "time") -> datetime:
     beyond microseconds are cut. Raises BadMessage (`time`) that names `field`.
     """
     if type(value) is str:
+        if value[4:5] != "-":  # `fromisoformat` takes some epochs for dates without separators
+            return _unusual(value, zone, field)
         try:
             parsed = datetime.fromisoformat(value)
         except ValueError:
@@ -57,11 +59,11 @@ def interval(value: Any, zone: tzinfo, field: str = "time") -> tuple[datetime, d
 
 
 def is_epoch(value: Any) -> bool:
-    """Tell whether a time is written as a number, be it in a text; 14 digits are a date and a time of day."""
+    """Tell whether a time is written as a number, be it in a text; 8 and 14 digits are a date."""
     if type(value) is not str:
         return True
     text = value.strip().upper()
-    return _EPOCH.fullmatch(text) is not None and not (len(text) == _COMPACT and text.isdecimal())
+    return _EPOCH.fullmatch(text) is not None and not (len(text) in _COMPACT and text.isdecimal())
 
 
 def agreed(epochs: Sequence[datetime], texts: Sequence[datetime]) -> tuple[datetime | None, int]:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from broker.vocabulary import plain
-from ingest.payload import Scope, expect, parse, role, values
+from ingest.payload import Scope, expect, parse, role, times, values
 from ingest.rules import read_number
 from ingest.times import agreed, is_epoch, moment
 
@@ -184,7 +184,7 @@ def _object(document: Mapping[str, Any], source: Source) -> list[Item]:
         if not isinstance(item, Reading):
             found.append(item)
         elif not isinstance(item.value, str) or read_number(item.value):
-            found.append(item._replace(quality=quality) if quality else item)
+            found.append(item._replace(quality=quality) if quality and item.time is time else item)
     return found
 
 
@@ -206,9 +206,8 @@ def _time(document: Mapping[str, Any], source: Source) -> tuple[datetime | None,
     """Find the time under its usual names."""
     epochs: list[datetime] = []
     texts: list[datetime] = []
-    for key, value in document.items():
-        if value is not None and role(key) == "time":
-            (epochs if is_epoch(value) else texts).append(moment(value, source.timezone, key))
+    for key, value in times(document):
+        (epochs if is_epoch(value) else texts).append(moment(value, source.timezone, key))
     return agreed(epochs, texts)
 
 
