@@ -103,31 +103,37 @@ def profile_of(source: Source, *, brand: Any = None, model: Any = None, names: A
         return book.get(chosen)
     if type(brand) is str and type(model) is str:
         return book.model(brand, model)
-    found = (book.get(name) or book.named(name[:200]) for name in names if type(name) is str)
-    return next((profile for profile in found if profile), None)
+    texts = [name[:200] for name in names if type(name) is str]
+    found = (profile for name in texts for profile in (book.get(name), book.named(name)))
+    return next((profile for profile in found if profile is not None), None)
 
 
 def understood(found: list[Any], profile: Profile | None, port: Any, units: Mapping[str, str] | None) -> list[Any]:
     """Return the readings as the profile says, with the units that the configuration gives."""
-    if units:
-        found = [
-            item._replace(unit=units[item.name]) if isinstance(item, Reading) and item.name in units else item
-            for item in found
-        ]
-    if profile is None:
+    if profile is not None:
+        return profile.apply(found, port if type(port) is int else None, units or {})
+    if not units:
         return found
-    return profile.apply(found, port if type(port) is int else None)
+    return [
+        item._replace(unit=units[item.name]) if isinstance(item, Reading) and item.name in units else item
+        for item in found
+    ]
 
 
 def from_bytes(
     data: Any, port: Any, profile: Profile | None, source: Source, scope: Scope, received: datetime
 ) -> list[Any] | None:
     """Decode an uplink that carries only bytes; None without a codec. Raises BadMessage (`codec`)."""
-    codec = source.options.get("codec") or (profile.codec if profile else None)
+    codec = source.options.get("codec") or (None if profile is None else profile.codec)
     if not codec or type(data) not in {str, bytes}:
         return None
     decoded = codecs.decode(codec, data, port if type(port) is int else None, scope.time or received)
-    return list(values(decoded, scope)) or [Skipped("data", "no value")]
+    return taken(decoded, profile, scope) or [Skipped("data", "no value")]
+
+
+def taken(decoded: Mapping[str, Any], profile: Profile | None, scope: Scope) -> list[Any]:
+    """Take the values of a decoded payload, by its own names."""
+    return values(decoded if profile is None else profile.renamed(decoded), scope)
 
 
 def signal(thing: str, count: Any, gateways: Any) -> Signal:

@@ -9,21 +9,25 @@ what https://github.com/TheThingsNetwork/lorawan-devices calls them.
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from broker.model import Quality, Reading, Skipped
+from broker.model import Reading, Skipped
+from ingest.rules import read_number
 
+MAX_DEPTH = 12
 MAX_NAMES = 10_000
 """Names come from outside: memory does not grow with them."""
 
-_NUMBER = re.compile(r"\d+")
 _PLAIN = re.compile(r"[^a-z0-9]+")
-_RECEIVED = int(Quality.RECEIVED)
 Scalar = bool | float | str
+
+
+_NOTHING: Mapping[str, str] = {}
 
 
 class Meaning(BaseModel):
@@ -49,6 +53,9 @@ class Meaning(BaseModel):
 def _meaning(value: Any) -> Any:
     """A text alone is the property."""
     return {"is": value} if isinstance(value, str) else value
+
+
+_NO_MEASUREMENT = Meaning(skip="no measurement")
 
 
 class Vector(BaseModel):
@@ -78,6 +85,10 @@ class Model(BaseModel):
     also: list[str] = []
     """Other names that it goes by: The Things Stack's model ids, names of ChirpStack's device profiles."""
     fields: dict[str, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
+    skip: list[str] = []
+    """Fields that are no measurements: names, `*` for any characters."""
+    rename: dict[str, str] = {}
+    """Keys that the decoder calls otherwise than everybody: `rename = { date = "time" }`."""
     ports: dict[int, str] = {}
     """Ports that carry no event, and what they carry: `2 = "heartbeat"`."""
     codec: str | None = None
@@ -97,6 +108,7 @@ class Vendor(BaseModel):
     """Where the vendor publishes its decoders."""
     fields: dict[str, Annotated[Meaning, BeforeValidator(_meaning)]] = {}
     """What its models have in common."""
+    skip: list[str] = []
     model: dict[str, Model]
 
 
@@ -106,7 +118,7 @@ class Rule(NamedTuple):
     name: str
     unit: str | None
     qualifier: str
-    none: frozenset[Scalar]
+    none: frozenset[Scalar | None]
     words: Mapping[str, Scalar]
     event: bool
     skip: str
@@ -115,44 +127,78 @@ class Rule(NamedTuple):
 class Profile(dict[str, Rule | None]):
     """What the fields of one model mean: a rule by the decoder's name, None for a field that it does not know."""
 
-    def __init__(
-        self, key: str, fields: Mapping[str, Meaning], ports: Mapping[int, str], codec: str | None
-    ) -> None:
+    def __init__(self, key: str, whole: Model) -> None:
         super().__init__()
         self.key = key
-        self.codec = codec
-        self._ports = ports
-        self._fields = fields
+        self.codec = whole.codec
+        self.rename = whole.rename
+        self._ports = whole.ports
+        self._fields = whole.fields
+        self._numbered = [(_pattern(name), what) for name, what in whole.fields.items() if "#" in name]
+        self._skip = tuple(whole.skip)
 
     def __missing__(self, name: str) -> Rule | None:
         if len(self) >= MAX_NAMES:
             self.clear()
-        exact = self._fields.get(name)
-        numbers = iter(() if exact else _NUMBER.findall(name))
-        meaning = exact or self._fields.get(_NUMBER.sub("#", name))
+        meaning, numbers = self._meant(name)
         rule = self[name] = _rule(name, meaning, numbers) if meaning else None
         return rule
 
-    def apply(self, found: Iterable[Any], port: int | None) -> list[Any]:
-        """Return what a decoder made, in the profile's terms; anything but readings stays as it is."""
-        quiet = self._ports.get(port, "") if port is not None else ""
-        return [self._taken(item, quiet) if type(item) is Reading else item for item in found]
+    def _meant(self, name: str) -> tuple[Meaning | None, Iterable[str]]:
+        """Return what a field means, and the numbers in its name."""
+        if name in self._fields:
+            return self._fields[name], ()
+        for pattern, meaning in self._numbered:
+            if match := pattern.fullmatch(name):
+                return meaning, match.groups()
+        skipped = any(fnmatchcase(name, pattern) for pattern in self._skip)
+        return (_NO_MEASUREMENT if skipped else None), ()
 
-    def _taken(self, reading: Reading, quiet: str) -> Reading | Skipped:
+    def renamed(self, decoded: Any, depth: int = 0) -> Any:
+        """Return what a decoder made with the keys that everybody uses."""
+        if not self.rename or depth > MAX_DEPTH:
+            return decoded
+        if type(decoded) is list:
+            return [self.renamed(item, depth + 1) for item in decoded]
+        if type(decoded) is dict:
+            return {self.rename.get(key, key): self.renamed(value, depth + 1) for key, value in decoded.items()}
+        return decoded
+
+    def apply(self, found: Iterable[Any], port: int | None, units: Mapping[str, str] = _NOTHING) -> list[Any]:
+        """Return what a decoder made, in the profile's terms; anything but readings stays as it is.
+
+        `units` are those of the configuration, by the decoder's names.
+        """
+        quiet = self._ports.get(port, "") if port is not None else ""
+        return [self._taken(item, quiet, units) if type(item) is Reading else item for item in found]
+
+    def _taken(self, reading: Reading, quiet: str, units: Mapping[str, str]) -> Reading | Skipped:
         rule = self[reading.name]
+        own = units.get(reading.name) if units else None
         if rule is None:
-            return reading
+            return reading._replace(unit=own) if own else reading
         value = reading.value
         if rule.skip or (quiet and rule.event):
             return Skipped(reading.name, rule.skip or quiet)
-        if type(value) is str and rule.words:
-            value = rule.words.get(value, value)
-        if rule.none and type(value) not in {dict, list} and value in rule.none:
+        if rule.words:
+            value = rule.words.get(value if type(value) is str else f"{value:g}", value)
+        if rule.none and (value in rule.none or (type(value) is str and _said(value) in rule.none)):
             return Skipped(reading.name, "no reading")
-        unit = rule.unit if reading.unit is None else reading.unit
+        unit = own or rule.unit or reading.unit
         return Reading(
             reading.thing, rule.name, value, reading.time, unit, reading.end, rule.qualifier, reading.quality
         )
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """Read `region_#_count`: each # is a number."""
+    return re.compile(r"(\d+)".join(re.escape(part) for part in name.split("#")), re.ASCII)
+
+
+def _said(text: str) -> float | None:
+    """Return a text as the number that it is: decoders write `"3276.7"` too."""
+    found = read_number(text)
+    return found[0] if found else None
 
 
 def _rule(name: str, meaning: Meaning, numbers: Iterable[str]) -> Rule:
@@ -221,7 +267,7 @@ def book(given: Mapping[str, Vendor]) -> Book:
     models = {
         f"{file}/{name}": (vendor, model) for file, vendor in given.items() for name, model in vendor.model.items()
     }
-    profiles = {key: Profile(key, *_whole(key, models)) for key in models}
+    profiles = {key: Profile(key, _whole(key, models)) for key in models}
     names: dict[str, Profile] = {}
     for key, (vendor, model) in models.items():
         for name in (key.partition("/")[2], *model.also):
@@ -239,15 +285,18 @@ def _name(names: dict[str, Profile], vendor: Vendor, name: str, profile: Profile
         names.setdefault(own, profile)
 
 
-def _whole(
-    key: str, models: Mapping[str, tuple[Vendor, Model]], depth: int = 0
-) -> tuple[dict[str, Meaning], dict[int, str], str | None]:
-    """Return fields, ports and codec of a model, with those of what it is like and of its vendor."""
+def _whole(key: str, models: Mapping[str, tuple[Vendor, Model]], depth: int = 0) -> Model:
+    """Return a model with what it has from its vendor and from the model that it is like."""
     vendor, model = models[key]
-    other: tuple[dict[str, Meaning], dict[int, str], str | None] = ({}, {}, None)
+    other = Model()
     if model.like:
         if model.like not in models or depth > len(models):
             raise ValueError(f"{key}: like: expected a profile, found none of that name, or itself")
         other = _whole(model.like, models, depth + 1)
-    fields, ports, codec = other
-    return {**vendor.fields, **fields, **model.fields}, {**ports, **model.ports}, model.codec or codec
+    return Model(
+        fields={**vendor.fields, **other.fields, **model.fields},
+        skip=[*vendor.skip, *other.skip, *model.skip],
+        rename={**other.rename, **model.rename},
+        ports={**other.ports, **model.ports},
+        codec=model.codec or other.codec,
+    )

@@ -11,11 +11,14 @@ from typing import Any
 
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from ingest import protobuf
-from ingest.lorawan import Options, from_bytes, profile_of, signal, understood
-from ingest.payload import Scope, expect, parse, place, text_or, values
+from ingest.lorawan import Options, from_bytes, profile_of, signal, taken, understood
+from ingest.payload import Scope, expect, parse, place, text_or
 from ingest.profiles import Profile
 from ingest.protobuf import Field
 from ingest.times import moment
+
+TOPICS = ("application/+/device/+/event/+",)
+"""Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
@@ -108,7 +111,7 @@ def _measured(
 ) -> list[Item]:
     decoded, data = document.get("object"), document.get("data")
     if type(decoded) is dict and decoded:
-        return list(values(decoded, scope))
+        return taken(decoded, profile, scope)
     if not data:
         return [Ignored("no payload")]
     found = from_bytes(data, document.get("fPort"), profile, source, scope, message.received)

@@ -9,10 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
-from ingest.lorawan import Options, from_bytes, profile_of, signal, understood
+from ingest.lorawan import Options, from_bytes, profile_of, signal, taken, understood
 from ingest.payload import Scope, expect, parse, place, text_or, values
 from ingest.profiles import Profile
 from ingest.times import moment
+
+TOPICS = ("v3/+/devices/+/up", "v3/+/devices/+/+", "v3/+/devices/+/+/+")
+"""Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
@@ -97,7 +100,7 @@ def _measured(
 ) -> list[Item]:
     decoded, normalised = uplink.get("decoded_payload"), uplink.get("normalized_payload")
     if type(decoded) is dict and decoded:
-        found: list[Item] = list(values(decoded, scope))
+        found: list[Item] = taken(decoded, profile, scope)
         return _better(found, _normalised(normalised, scope)) if normalised else found
     if normalised:
         return list(_normalised(normalised, scope).values())
