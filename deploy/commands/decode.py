@@ -28,14 +28,17 @@ def decode(
     content_type: Annotated[str | None, option("--content-type", "Of the payload, if the sender said it.")] = None,
     received: Annotated[str | None, option("--received", "When it came, RFC 3339; else now.")] = None,
     retained: Annotated[bool, option("--retained", "It was a retained message.")] = False,
+    explain: Annotated[bool, option("--explain", "Say field by field what is taken, and why.")] = False,
 ) -> None:
     """Show what a message becomes: one JSON per observation or passage; nothing is stored.
 
     Values that are left out and places go to standard error. Exit code 0 if it would be stored or
-    ignored, 1 if it would be refused. A number plate is never shown.
+    ignored, 1 if it would be refused. A number plate is never shown. --explain shows a table
+    instead: every field, what it becomes, by which factor and unit, what is left out, and why.
 
     Try:
       citybroker decode --format tts_v3 --topic v3/app/devices/dev/up uplink.json
+      citybroker decode --explain --format senml --topic air/7 pack.json
       citybroker decode --camera milesight --topic anpr/gate-1 event.json
       cat event.json | citybroker decode --config city.toml --topic anpr/gate-1 -
     """
@@ -47,7 +50,20 @@ def decode(
         else _given({"format": format_, "camera": camera}, topic, timezone)
     )
     message = Message(topic, payload(file), _moment(received), retained, content_type=content_type)
-    _show(_take(chosen, message))
+    if explain:
+        _explain(chosen, message)
+    else:
+        _show(_take(chosen, message))
+
+
+def _explain(config: "Config", message: "Message") -> None:
+    from deploy import explain
+    from deploy.commands.output import show_table
+
+    found = explain.explain(config, message)
+    show_table(("field", "found", "becomes", "why"), found.lines)
+    if found.refused:
+        raise typer.Exit(1)
 
 
 def _configured(path: Path, name: str | None, topic: str) -> "Config":
@@ -94,6 +110,7 @@ def _complaint(path: tuple[str | int, ...], text: str) -> str:
 
 
 def payload(file: Path) -> bytes:
+    """Read a payload from a file, or from standard input. BadConfig."""
     from broker.errors import BadConfig
 
     try:
