@@ -6,7 +6,7 @@ it wants.
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from struct import unpack
+from struct import pack, unpack
 from typing import Any, NamedTuple
 
 from broker.errors import BadMessage
@@ -15,6 +15,8 @@ MAX_DEPTH = 12
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _KINDS = {"int": _VARINT, "bool": _VARINT, "float": _FIXED32, "double": _FIXED64}
 _NANOSECONDS = 1_000
+_LARGEST = 3.4e38
+"""Below the largest float of 32 bits."""
 
 
 class Field(NamedTuple):
@@ -110,7 +112,12 @@ def signed(value: int) -> int:
 
 def single(value: bytes) -> float:
     """Return a float of 32 bits with the digits that it was written with: 75.59055, not 75.59055328369141."""
-    return float(f"{unpack('<f', value)[0]:.7g}")
+    number: float = unpack("<f", value)[0]
+    for digits in (6, 7, 8):
+        short = float(f"{number:.{digits}g}")
+        if short == number or (abs(short) < _LARGEST and pack("<f", short) == value):
+            return short
+    return number
 
 
 def time(value: bytes, name: str = "time") -> datetime:
