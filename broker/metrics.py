@@ -127,6 +127,10 @@ SEQUENCE = Gauge("citybroker_publication_sequence", "The last step of publicatio
 UNSEQUENCED = Gauge("citybroker_batches_unsequenced", "Committed batches that no reader sees yet.")
 CELLS = Counter("citybroker_cells", "Cells decided.", ["status"])
 OBSERVATIONS_LATE = Counter("citybroker_observations_late", "Observations stored after their bucket had closed.")
+PASSAGES_LATE = Counter("citybroker_passages_late", "Vehicle passages stored after their bucket had closed.")
+PARTS_DROPPED = Counter(
+    "citybroker_observation_parts_dropped", "Weeks of observations that retention has dropped."
+)
 PUBLISH_SECONDS = Histogram("citybroker_publish_seconds", "One round of the publisher.")
 OLDEST_PASSAGE = Gauge("citybroker_passage_oldest_seconds", "Age of the oldest passage that exists.")
 OLDEST_TOKEN = Gauge("citybroker_token_oldest_seconds", "Age of the oldest token that exists.")

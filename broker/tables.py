@@ -103,6 +103,12 @@ def _lifetime(value: timedelta) -> timedelta:
     return value
 
 
+def _kept(value: timedelta) -> timedelta:
+    if value < DAY:
+        raise expected("at least P1D, or no retention at all: then observations are kept for ever")
+    return value
+
+
 Id = Annotated[str, AfterValidator(_id)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Text = Annotated[str, Field(min_length=1)]
@@ -110,6 +116,7 @@ Texts = Annotated[str | dict[str, str], BeforeValidator(_texts)]
 Description = Annotated[str | dict[str, str], BeforeValidator(_text)]
 Words = Annotated[list[Text], BeforeValidator(_words)]
 Period = Annotated[timedelta, BeforeValidator(period)]
+Kept = Annotated[Period, AfterValidator(_kept)]
 Lifetime = Annotated[Period, AfterValidator(_lifetime)]
 Window = Annotated[str, AfterValidator(window)]
 Statistics = Annotated[list[str], BeforeValidator(_words), AfterValidator(_statistics)]
@@ -221,9 +228,11 @@ class AnprTable(Table):
 
 
 class PublishTable(Table):
-    """`[publish]`: how buckets close."""
+    """`[publish]`: how buckets close, and how long observations are kept."""
 
     lateness: Period = timedelta(minutes=5)
+    retention: Kept | None = None
+    """Older observations are dropped by whole weeks; None keeps them for ever. Cells stay."""
 
 
 class RejectsTable(Table):

@@ -261,15 +261,20 @@ class Pipeline:
                 subscriber.publish(reply.topic, reply.payload)
                 REPLIES.inc()
 
-    def _persist(self, taken: list[Taken]) -> list[Outcomes]:
-        """Commit these, in halves where the store refuses them; wait while it is away."""
+    def _persist(self, taken: list[Taken], *, fresh: bool = False) -> list[Outcomes]:
+        """Commit these, in halves where the store refuses them; wait while it is away.
+
+        Not `fresh`: what the writer remembers may be gone, such as a week that retention has dropped.
+        """
         try:
             return [self._write(taken)]
         except StoreRefused as error:
             self._writer.forget()
+            if not fresh:
+                return self._persist(taken, fresh=True)
             if len(taken) > 1:
                 middle = len(taken) // 2
-                return self._persist(taken[:middle]) + self._persist(taken[middle:])
+                return self._persist(taken[:middle], fresh=True) + self._persist(taken[middle:], fresh=True)
             return [self._write([self._taker.refuse(taken[0], str(error))])]
 
     def _write(self, taken: list[Taken]) -> Outcomes:

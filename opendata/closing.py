@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 Flows: TypeAlias = Callable[[Connection, datetime, datetime, datetime], list[Flow]]
 Decided: TypeAlias = tuple[int, Cell]
+Series: TypeAlias = dict[tuple[int, str], list[tuple[int, int | None]]]
+"""{(parent, statistic): [(datastream of cells, minimum)]}."""
 
 
 class Span(NamedTuple):
@@ -90,10 +92,13 @@ def _span(
         if reached is not None:
             cells.close(connection, length, end)
         return None
+    span = _part(config, length, max(first, reached) if reached else first, end)
+    return span if span.start < end else None
+
+
+def _part(config: Config, length: timedelta, first: datetime, end: datetime) -> Span:
+    """Give the buckets of about a day from the one that holds `first`."""
     start = bucket_start(first, length, config.zone)
-    start = max(start, reached) if reached else start
-    if start >= end:
-        return None
     part = max(bucket_end(start, length, config.zone), bucket_start(start + PART, length, config.zone))
     return Span(length, start, min(end, part))
 
@@ -101,19 +106,54 @@ def _span(
 def _first(connection: Connection, config: Config, length: timedelta, reached: datetime | None) -> datetime | None:
     parents = {parent for parent, _ in cells.series(connection, length)}
     found = [cells.first(connection, sorted(parents), reached) if parents else None]
-    if length == LATTICE_WINDOW and _has_lattice(config):
+    if length == LATTICE_WINDOW and has_lattice(config):
         # Buckets without a passage are listed too, or their absence would tell that there was none.
         found.append(reached or cells.first_passage(connection))
     return min((moment for moment in found if moment), default=None)
 
 
-def _has_lattice(config: Config) -> bool:
+def has_lattice(config: Config) -> bool:
+    """Whether any feed shows flows of vehicles."""
     return any(shows_flows(feed) for feed in config.feed)
 
 
 def _close(connection: Connection, config: Config, flows: Flows, span: Span, now: datetime) -> int:
-    decided = [*_aggregates(connection, config, span), *_flows(connection, config, flows, span, now)]
+    series = cells.series(connection, span.window)
+    decided = [*_aggregates(connection, config, span, series), *_flows(connection, config, flows, span, now)]
     cells.close(connection, span.window, span.end)
+    return _decide(connection, decided, span, now)
+
+
+def fill(connection: Connection, config: Config, now: datetime) -> Closed:
+    """Decide a part of what is closed already of series that joined later: the past of sensors, never of flows."""
+    owed = cells.owed(connection)
+    if not owed:
+        return Closed()
+    length = owed[0].window
+    mine = {one.datastream: one for one in owed if one.window == length}
+    until = max(one.until for one in mine.values())
+    first = cells.first(
+        connection, sorted({one.parent for one in mine.values()}), min(one.since for one in mine.values())
+    )
+    if first is None or first >= until:
+        cells.settle(connection, sorted(mine), until)
+        return Closed(more=len(mine) < len(owed))
+    span = _part(config, length, first, until)
+    series: Series = {}
+    for one in mine.values():
+        series.setdefault((one.parent, one.statistic), []).append((one.datastream, one.minimum))
+    since = {one.datastream: bucket_start(one.since, length, config.zone) for one in mine.values()}
+    decided = [
+        (stream, cell)
+        for stream, cell in _aggregates(connection, config, span, series)
+        if since[stream] <= cell.start < mine[stream].until
+    ]
+    cells.settle(connection, sorted(mine), span.end)
+    return Closed(_decide(connection, decided, span, now), more=True)
+
+
+def _decide(connection: Connection, decided: list[Decided], span: Span, now: datetime) -> int:
+    """Write cells into the ledger, as one step of publication."""
     if not decided:
         return 0
     sequence = feeds.next_step(connection, now)
@@ -126,8 +166,7 @@ def _close(connection: Connection, config: Config, flows: Flows, span: Span, now
     return len(decided)
 
 
-def _aggregates(connection: Connection, config: Config, span: Span) -> Iterator[Decided]:
-    series = cells.series(connection, span.window)
+def _aggregates(connection: Connection, config: Config, span: Span, series: Series) -> Iterator[Decided]:
     keys = cells.property_keys(connection, sorted({parent for parent, _ in series}))
     by_rule: dict[str, list[int]] = {}
     for parent, key in keys.items():
@@ -136,12 +175,10 @@ def _aggregates(connection: Connection, config: Config, span: Span) -> Iterator[
     bucket = cells.day(config.city.timezone) if span.window >= DAY else cells.sub_day(span.window)
     for rule, parents in by_rule.items():
         for found in cells.aggregate(connection, parents, (span.start, span.end), bucket, rule):
-            yield from _decide(found, series, bucket_end(found.start, span.window, config.zone))
+            yield from _disclosed(found, series, bucket_end(found.start, span.window, config.zone))
 
 
-def _decide(
-    found: Aggregate, series: dict[tuple[int, str], list[tuple[int, int | None]]], end: datetime
-) -> Iterator[Decided]:
+def _disclosed(found: Aggregate, series: Series, end: datetime) -> Iterator[Decided]:
     nameless = Datastream("", "", "", "")  # a cell of the ledger goes by the datastream's number
     for statistic, value in found.values.items():
         for stream, minimum in series.get((found.datastream, statistic), []):
@@ -151,7 +188,7 @@ def _decide(
 
 
 def _flows(connection: Connection, config: Config, flows: Flows, span: Span, now: datetime) -> Iterable[Decided]:
-    if span.window != LATTICE_WINDOW or not _has_lattice(config):
+    if span.window != LATTICE_WINDOW or not has_lattice(config):
         return []
     found = [
         flow
@@ -160,9 +197,12 @@ def _flows(connection: Connection, config: Config, flows: Flows, span: Span, now
     ]
     named = [flow._replace(datastream=_cell_stream(flow.datastream)) for flow in found]
     minimum = config.anpr.minimum
-    pairs = [(flow.datastream, flow.kind) for flow in named]
+    listed = cells.listed(connection, {flow.datastream for flow in named})
+    shown = disclosure.begin(disclosure.disclose_flows(named, minimum), listed)
+    kinds = {flow.datastream: flow.kind for flow in named}
+    pairs = [(cell.datastream, kinds[cell.datastream]) for cell in shown]
     streams = cells.lattice(connection, pairs, LATTICE_WINDOW, LATTICE_STATISTIC, minimum)
-    return [(streams[cell.datastream], cell) for cell in disclosure.disclose_flows(named, minimum)]
+    return [(streams[cell.datastream], cell) for cell in shown]
 
 
 def _cell_stream(stream: Datastream) -> Datastream:

@@ -5,7 +5,7 @@ A value that rests on fewer than `minimum` vehicles or observations is suppresse
 was; therefore whoever calls must list every datastream that it knows, also where n is 0.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -35,6 +35,20 @@ def disclose(bucket: Bucket, minimum: int) -> Cell:
         value=bucket.value if shown else None,
         status=PUBLISHED if shown else SUPPRESSED,
     )
+
+
+def begin(cells: Iterable[Cell], listed: Collection[Datastream]) -> list[Cell]:
+    """List a datastream from its first published cell on, or from wherever it is `listed` already.
+
+    A camera is first known by a vehicle: a suppressed cell at its beginning would tell that there was one.
+    """
+    known, found = set(listed), []
+    for cell in sorted(cells, key=lambda one: one.start):
+        if cell.status == PUBLISHED:
+            known.add(cell.datastream)
+        if cell.datastream in known:
+            found.append(cell)
+    return found
 
 
 def disclose_flows(flows: Iterable[Flow], minimum: int) -> list[Cell]:

@@ -1,6 +1,6 @@
 """The publisher: gives committed batches their order, feeds their members, and closes buckets.
 
-One round is one transaction. Rounds follow each other every second; a round without news costs three
+One round is one transaction. Rounds follow each other every second; a round without news costs four
 small queries. One publisher works at a time, others stand by.
 """
 
@@ -15,13 +15,21 @@ import structlog
 
 from broker.config import Config
 from broker.errors import StoreUnavailable
-from broker.metrics import OBSERVATIONS_LATE, PUBLISH_SECONDS, SEQUENCE, UNSEQUENCED
+from broker.metrics import (
+    OBSERVATIONS_LATE,
+    PARTS_DROPPED,
+    PASSAGES_LATE,
+    PUBLISH_SECONDS,
+    SEQUENCE,
+    UNSEQUENCED,
+)
 from broker.readiness import Readiness
-from broker.store import cells, feeds
+from broker.store import cells, feeds, retention
 from broker.store.database import Connection, Database
 from broker.store.feeds import Sequenced
 from opendata import closing, membership
 from opendata.closing import Flows
+from opendata.membership import LATTICE_WINDOW, window
 
 PERIOD = 1.0
 """Seconds between rounds."""
@@ -32,6 +40,9 @@ REVIEW = timedelta(seconds=60)
 LOOK_BACK = 200
 """Ids of datastreams commit out of order: a new one may lie this far below the newest."""
 EXPIRE = timedelta(seconds=30)
+RETAIN = timedelta(hours=1)
+BUSY = timedelta(minutes=1)
+"""When what could not be dropped, because somebody reads it, is tried again."""
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger()
@@ -55,6 +66,8 @@ class State:
     newest: int = 0
     reviewed: datetime = NEVER
     expired: datetime = NEVER
+    retain: datetime = NEVER
+    """When retention is due."""
 
 
 def run(
@@ -97,7 +110,32 @@ def _work(database: Database, config: Config, flows: Flows, expire: Expire, stat
         with database.transaction() as connection:
             expire(connection, now)
         state.expired = now
+    if config.publish.retention and now >= state.retain and not done.more:
+        state.retain = now + (RETAIN if retain(database, config, now) else BUSY)
     return done.more
+
+
+def retain(database: Database, config: Config, now: datetime) -> bool:
+    """Drop observations that were kept long enough, unless an open bucket needs them; the feeds move on.
+
+    False: some are being read, try again soon. Raises StoreUnavailable.
+    """
+    if config.publish.retention is None:
+        return True
+    with database.transaction() as connection:
+        if not feeds.lock(connection):
+            return True
+        if cells.owed(connection):
+            return False
+        windows = {window(feed) for feed in config.feed if feed.policy == "aggregate"}
+        open_ = [until for length, until in cells.frontiers(connection).items() if length in windows]
+        dropped = retention.drop(connection, min([now - config.publish.retention, *open_]))
+        if dropped.parts:
+            sequence = feeds.next_step(connection, now)
+            feeds.advance(connection, feeds.holders(connection, None), sequence)
+            log.info("observations dropped", weeks=dropped.parts, sequence=sequence)
+        PARTS_DROPPED.inc(dropped.parts)
+    return not dropped.busy
 
 
 def step(database: Database, config: Config, flows: Flows, now: datetime, *, since: int | None = None) -> Round:
@@ -116,11 +154,13 @@ def step(database: Database, config: Config, flows: Flows, now: datetime, *, sin
             newest = _join(connection, config, now, since)
         sequenced = feeds.sequence(connection, now, BATCHES) if waiting else []
         if sequenced:
-            _announce(connection, sequenced)
+            _announce(connection, config, sequenced)
         closed = closing.close_all(connection, config, flows, until, now) if until else closing.Closed()
         if closed.cells:  # flows may have made datastreams
             newest = _join(connection, config, now, newest)
-        return Round(True, closed.more or len(sequenced) == BATCHES, newest)
+        filled = closing.fill(connection, config, now)
+        more = closed.more or filled.more or len(sequenced) == BATCHES
+        return Round(True, more, newest)
 
 
 def _horizon(connection: Connection, config: Config, now: datetime) -> datetime | None:
@@ -148,13 +188,14 @@ def _join(connection: Connection, config: Config, now: datetime, since: int | No
     if joining or leaving:
         sequence = feeds.next_step(connection, now)
         feeds.join(connection, sorted(joining), sequence)
+        cells.owe(connection, {one.datastream for one in joining} - {one.datastream for one in held})
         feeds.leave(connection, sorted(leaving), sequence)
         feeds.advance(connection, {one.feed for one in joining | leaving}, sequence)
         log.info("members changed", joined=len(joining), left=len(leaving), sequence=sequence)
     return max(seen, default=since or 0)
 
 
-def _announce(connection: Connection, sequenced: list[Sequenced]) -> None:
+def _announce(connection: Connection, config: Config, sequenced: list[Sequenced]) -> None:
     """Move the positions of the feeds that show something of these batches, and count what came late."""
     last = sequenced[-1].sequence
     streams = {stream for batch in sequenced for stream in batch.datastreams or []}
@@ -162,8 +203,17 @@ def _announce(connection: Connection, sequenced: list[Sequenced]) -> None:
     feeds.advance(connection, feeds.holders(connection, None if unknown else streams), last)
     SEQUENCE.set(last)
     UNSEQUENCED.set(feeds.waiting(connection))
+    _count_late(connection, config, sequenced)
+
+
+def _count_late(connection: Connection, config: Config, sequenced: list[Sequenced]) -> None:
     closed = cells.frontiers(connection)
     spans = [(batch.first, batch.last) for batch in sequenced if batch.first and batch.last]
     if closed and spans and min(spans)[0] < max(closed.values()):
         span = min(first for first, _ in spans), max(last for _, last in spans)
         OBSERVATIONS_LATE.inc(cells.count_late(connection, [batch.id for batch in sequenced], span))
+    brought = [one for one in sequenced if one.passages and one.received_first and one.received_last]
+    if brought and LATTICE_WINDOW in closed and closing.has_lattice(config):
+        ids, first, last = zip(*((one.id, one.received_first, one.received_last) for one in brought), strict=True)
+        span = min(first), max(last)
+        PASSAGES_LATE.inc(cells.count_late_passages(connection, ids, span, closed[LATTICE_WINDOW]))

@@ -216,6 +216,19 @@ def lattice(
     return found
 
 
+def listed(connection: Connection, streams: Iterable[Any]) -> set[Any]:
+    """Which of these datastreams of flows' cells (of the model) have been listed before."""
+    wanted = {(one.thing, one.property, one.qualifier, one.unit): one for one in streams}
+    rows = connection.execute(
+        """select t.identity, p.key, d.qualifier, d.unit
+           from datastream d join thing t on t.id = d.thing_id
+           join observed_property p on p.id = d.observed_property_id
+           where d.parent_id is null and d.cell_window is not null and t.identity = any(%s)""",
+        [sorted({thing for thing, *_ in wanted})],
+    )
+    return {wanted[row] for row in rows if row in wanted}
+
+
 def decide(connection: Connection, decided: Iterable[tuple[int, Cell]], sequence: int) -> None:
     """Write cells into the ledger. Raises StoreRefused where one was decided before."""
     with connection.cursor().copy(
@@ -241,3 +254,70 @@ def count_late(connection: Connection, batches: Sequence[int], span: tuple[datet
         {"batches": list(batches), "first": span[0], "last": span[1]},
     )
     return sum(int(n) for (n,) in rows)
+
+
+def count_late_passages(
+    connection: Connection, batches: Sequence[int], received: tuple[datetime, datetime], until: datetime
+) -> int:
+    """Count, per batch and in all, the passages of before `until` among those received in [first, last]."""
+    rows = connection.execute(
+        """with late as (
+               select batch_id, count(*) as n from passage
+               where batch_id = any(%s) and received between %s and %s and time < %s
+               group by 1
+           )
+           update batch set late = batch.late + late.n from late where batch.id = late.batch_id
+           returning late.n""",
+        [list(batches), *received, until],
+    )
+    return sum(int(n) for (n,) in rows)
+
+
+class Owed(NamedTuple):
+    """A series of cells that joined late: its buckets in [since, until) are closed, and not decided yet."""
+
+    datastream: int
+    parent: int
+    statistic: str
+    minimum: int | None
+    window: timedelta
+    since: datetime
+    until: datetime
+
+
+def owe(connection: Connection, joined: Iterable[int]) -> None:
+    """Note the past of these series: from their last cell, or the first that was published, to what is closed.
+
+    Only of what sensors sent: the past of flows is gone, and what is personal is never decided afterwards.
+    """
+    connection.execute(
+        """insert into fill (datastream_id, since, until)
+           select d.id, past.since, f.closed_until
+           from datastream d join datastream p on p.id = d.parent_id and not p.personal
+           join frontier f on f.cell_window = d.cell_window
+           cross join lateral (select coalesce(
+               (select max(phenomenon_end) from cell where datastream_id = d.id),
+               (select phenomenon_start from observation
+                where datastream_id = p.id and batch_id not in (select id from batch where sequence is null)
+                order by phenomenon_start limit 1)) as since) past
+           where d.id = any(%s) and past.since < f.closed_until
+           on conflict do nothing""",
+        [sorted(joined)],
+    )
+
+
+def owed(connection: Connection) -> list[Owed]:
+    """The series whose past is not decided yet."""
+    rows = connection.execute(
+        """select d.id, d.parent_id, d.statistic, d.minimum, d.cell_window, fill.since, fill.until
+           from fill join datastream d on d.id = fill.datastream_id order by d.id"""
+    )
+    return [Owed(*row) for row in rows]
+
+
+def settle(connection: Connection, streams: Sequence[int], until: datetime) -> None:
+    """The past of these series is decided up to `until`."""
+    connection.execute(
+        "update fill set since = %s where datastream_id = any(%s) and since < %s", [until, list(streams), until]
+    )
+    connection.execute("delete from fill where since >= until")

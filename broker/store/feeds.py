@@ -46,6 +46,10 @@ class Sequenced(NamedTuple):
     datastreams: list[int] | None
     first: datetime | None
     last: datetime | None
+    """First and last phenomenon time of its observations."""
+    passages: int
+    received_first: datetime | None
+    received_last: datetime | None
 
 
 def lock(connection: Connection) -> bool:
@@ -136,7 +140,8 @@ def sequence(connection: Connection, now: datetime, limit: int) -> list[Sequence
            )
            update batch b set sequence = last.sequence + ready.place from ready, last
            where b.id = ready.id
-           returning b.id, b.sequence, b.datastreams, b.phenomenon_first, b.phenomenon_last""",
+           returning b.id, b.sequence, b.datastreams, b.phenomenon_first, b.phenomenon_last, b.passages,
+                     b.received_first, b.received_last""",
         {"now": now, "limit": limit},
     )
     return sorted((Sequenced(*row) for row in rows), key=lambda batch: batch.sequence)

@@ -34,7 +34,7 @@ def migrate(url: str) -> list[str]:
     StoreUnavailable where it is away.
     """
     try:
-        with translated(), psycopg.connect(url, connect_timeout=10) as connection:
+        with translated(), psycopg.connect(url, connect_timeout=10, prepare_threshold=None) as connection:
             connection.execute(LOCK)
             return _apply(connection)
     except BadConfig as error:

@@ -45,6 +45,12 @@ def test_sources_carry_what_the_pipeline_needs():
     assert camera.timezone == ZoneInfo("Europe/Brussels")
 
 
+def test_observations_are_kept_for_ever_unless_it_says_otherwise():
+    assert read(CITY, "c").publish.retention is None
+    assert read(CITY + '[publish]\nretention = "P30D"\n', "c").publish.retention == timedelta(days=30)
+    assert "at least P1D" in problem(CITY + '[publish]\nretention = "PT12H"\n')
+
+
 def test_a_feed_takes_one_word_for_a_list_and_titles_by_language():
     feed = read(CITY + '[[feed]]\nid = "a"\ntitle = { nl = "Lucht", en = "Air" }\nproperty = "no2"\n', "c").feed[0]
     assert feed.property == ["no2"]

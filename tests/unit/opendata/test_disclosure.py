@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.model import Datastream, Flow
-from opendata.disclosure import Bucket, disclose, disclose_flows
+from opendata.disclosure import Bucket, begin, disclose, disclose_flows
 
 T0 = datetime(2026, 11, 24, tzinfo=UTC)
 STREAM = Datastream("cam1", "vehiclePassageCount", "PT15M count", "1")
@@ -44,3 +44,15 @@ def test_every_flow_becomes_one_cell_in_order(pairs, minimum):
 def test_a_minimum_that_protects_nobody_is_refused(minimum):
     with pytest.raises(ValueError, match="single vehicles"):
         disclose_flows([], minimum)
+
+
+@given(st.lists(st.integers(min_value=0, max_value=9), max_size=12), st.booleans())
+def test_the_beginning_of_a_list_never_tells_one_vehicle_from_none(counts, listed):
+    flows = [
+        Flow(STREAM, "camera", T0 + place * QUARTER, T0 + (place + 1) * QUARTER, float(n), n)
+        for place, n in enumerate(counts)
+    ]
+    cells = disclose_flows(flows, 5)
+    shown = begin(reversed(cells), {STREAM} if listed else set())
+    first = next((place for place, n in enumerate(counts) if n >= 5), len(counts))
+    assert shown == cells[0 if listed else first :]
