@@ -10,6 +10,7 @@ A format may offer `TOPICS`, its usual topic filters, the one to configure first
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,6 +35,8 @@ MEANINGLESS = (b'{"zqx": 1.5}', b'{"zqx": {"zqy": "zqz"}}', b"{}", b'[{"zqx": 1.
 """What no device sends: whoever takes it, or says to know it, takes anything."""
 ANYWHERE = "message"
 """The topic of a message of which none is known, for formats without usual ones."""
+PUSHED = re.compile(r"in/([^/]+)(?:/[^/]+)?")
+"""What the push door publishes on: its source's name, and a device."""
 ZONE = ZoneInfo("Europe/Brussels")
 
 
@@ -73,7 +76,9 @@ class Guess(NamedTuple):
     @property
     def source(self) -> str:
         """The `[[source]]` table for it, as TOML."""
-        rows = {"name": self.name.replace("_", "-"), "topic": self.topic, self.kind: self.name}
+        pushed = PUSHED.fullmatch(self.topic)
+        name = pushed[1] if pushed else self.name.replace("_", "-")
+        rows = {"name": name, "topic": self.topic, self.kind: self.name}
         lines = (f"{key} = {json.dumps(text, ensure_ascii=False)}\n" for key, text in rows.items())
         return "[[source]]\n" + "".join(lines)
 
@@ -219,6 +224,8 @@ def _filter(source: Source, message: Message, things: set[str]) -> str:
     """A topic filter for messages like this one: the usual one, else its topic with + for what names the thing."""
     if source.topic != message.topic:
         return source.topic
+    if pushed := PUSHED.fullmatch(message.topic):
+        return f"in/{pushed[1]}/+"
     if source.topic == ANYWHERE:
         return f"{source.name.replace('_', '-')}/+"
     same = {thing.lower() for thing in things}

@@ -168,7 +168,8 @@ def shell_lines(page: Path) -> list[str]:
 
 
 def words_of(line: str, program: str) -> list[list[str]]:
-    """The arguments of each call of `program` in a line of shell."""
+    """The arguments of each call of `program` in a line of shell, without redirections."""
+    line = re.sub(r"\s\d?>>?\s*(?:&\d|\S+)|\s&$", "", line)
     calls = re.split(r"[|;]|&&", line)
     words = [shlex.split(call, comments=True) for call in calls]
     return [call[1:] for call in words if call and Path(call[0]).name == program]
