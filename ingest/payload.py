@@ -111,9 +111,14 @@ def names_plate(payload: bytes) -> bool:
     return _NAMES_PLATE.search(payload.replace(b"\0", b"")) is not None  # UTF-16 has NULs between
 
 
-@lru_cache(maxsize=8192)
 def role(key: str) -> str:
     """Tell what a key is other than a measurement (time, latitude, signal, unit, identity, …); "" if it is one."""
+    # Keys come from outside: only short ones are worth remembering.
+    return _role(key) if len(key) <= 64 else _role.__wrapped__(key)
+
+
+@lru_cache(maxsize=8192)
+def _role(key: str) -> str:
     name = plain(key)
     if any(plate in name for plate in _PLATES):
         return "personal"

@@ -34,6 +34,7 @@ _DEVICE_KEYS = (
     "deveui", "eui", "deviceid", "device", "sensorid", "sensor", "thingid", "thing", "nodeid", "node", "stationid",
     "station", "serialnumber", "serial", "imei", "mac", "macaddress", "esp8266id", "clientid", "devicename", "id",
 )  # fmt: skip
+_DEVICES = frozenset(_DEVICE_KEYS)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -172,13 +173,16 @@ def _resolve(node: Any, steps: Path, index: tuple[int, ...] = ()) -> Iterator[tu
 
 def _text(value: Any) -> str:
     text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return text.lower() if _EUI.fullmatch(text) else text
+    return text.lower() if len(text) == 16 and _EUI.fullmatch(text) else text
 
 
 def _object(document: Mapping[str, Any], source: Source) -> list[Item]:
     time, quality = _time(document, source)
-    thing = _device(document)
-    body = {key: value for key, value in document.items() if plain(key) not in _DEVICE_KEYS or type(value) is dict}
+    named = {plain(key): value for key, value in document.items()}
+    thing, body = "", document
+    if not _DEVICES.isdisjoint(named):
+        thing = _device(named)
+        body = {key: value for key, value in document.items() if plain(key) not in _DEVICES or type(value) is dict}
     found: list[Item] = []
     for item in values(body, Scope(thing, time, source.timezone, text=True)):
         if not isinstance(item, Reading):
@@ -188,12 +192,12 @@ def _object(document: Mapping[str, Any], source: Source) -> list[Item]:
     return found
 
 
-def _device(document: Mapping[str, Any]) -> str:
-    named = {plain(key): value for key, value in document.items()}
+def _device(named: Mapping[str, Any]) -> str:
+    """Find what the device calls itself, in an object by its plain keys."""
     for key in _DEVICE_KEYS:
         value = named.get(key)
         if isinstance(value, dict):
-            value = _device(value)
+            value = _device({plain(inner): part for inner, part in value.items()})
         # `id` alone may be that of the message: a count or a UUID.
         if value and not (key == "id" and (type(value) is not str or _UUID.fullmatch(value))):
             text = _text(value)

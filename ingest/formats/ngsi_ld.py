@@ -51,6 +51,7 @@ _UNITS = ("unitCode", "unit", "unitText")
 _QUALIFIERS = frozenset({"laneId", "laneDirection", "vehicleType"})
 _NUMBERS = (float, int)
 _MAX_DEPTH = 6
+MAX_NAME = 512
 MAX_PLANS = 2000
 """Names come from outside: memory does not grow with them."""
 _new = tuple.__new__  # a third of what making a named tuple costs
@@ -98,9 +99,11 @@ class Plans(dict[str, Plan | None]):
         self._type = type_
 
     def __missing__(self, name: str) -> Plan | None:
-        if len(self) >= MAX_PLANS:
-            self.clear()
-        plan = self[name] = _plan(self._type, name)
+        plan = _plan(self._type, name)
+        if len(name) <= MAX_NAME:
+            if len(self) >= MAX_PLANS:
+                self.clear()
+            self[name] = plan
         return plan
 
 
@@ -178,8 +181,9 @@ def _type(entity: Mapping[str, Any]) -> str:
 
 def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item]:
     kind = _type(entity)
-    if not kind:
-        raise BadMessage(f"type: expected a string, found {type(entity.get('type')).__name__}")
+    if not 0 < len(kind) <= MAX_NAME:
+        found_ = type(entity.get("type")).__name__
+        raise BadMessage(f"type: expected a string of at most {MAX_NAME} characters, found {found_}")
     if kind in PERSONAL:
         raise BadMessage(f"type: {kind} tells of one person or vehicle", reason="personal")
     about = _about(kind, entity, notified)
@@ -213,6 +217,8 @@ def _tells(content: Any, plan: Plan) -> bool:
 def _about(kind: str, entity: Mapping[str, Any], notified: datetime | None) -> Entity:
     """Return what its values inherit. Raises BadMessage where its id or time is none."""
     identity = expect(entity.get("id", entity.get("@id")), str, "id")
+    if len(identity) > MAX_NAME:
+        raise BadMessage(f"id: expected at most {MAX_NAME} characters, found more", reason="identity")
     start, end = _time(entity, notified)
     return Entity(kind, _undated(identity), start, end, _qualifier(entity))
 

@@ -9,7 +9,7 @@ from one message to the next of the same topic.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from io import BytesIO
@@ -27,6 +27,9 @@ from ingest.times import epoch
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 VERSION = 10
+_SECONDS = 1e11
+"""Beyond the year 5138 these are no seconds."""
+MAX_NAME = 512
 ABSOLUTE = 2**28
 """Smaller times are relative to now: RFC 8428, 4.5.3."""
 
@@ -100,9 +103,8 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     for record in records:
         if type(record) is not dict:
             expect(record, dict, "a record")
-        for key in record:
-            if key not in _KEYS:
-                _understood(record)
+        if not _KEYS.issuperset(record):
+            _understood(record)
         if not _BASES.isdisjoint(record):
             base = _rebased(base, record)
         _resolve(base, record, pack)
@@ -126,7 +128,8 @@ def _records(message: Message, *, stream: bool) -> list[Any]:
         entries = expect(document["e"], list, "e")
         base = {key: value for key, value in document.items() if key in {"bn", "bt", "bu"}}
         return [base, *entries]
-    return list(expect([document] if type(document) is dict else document, list, "payload"))
+    records: list[Any] = expect([document] if type(document) is dict else document, list, "payload")
+    return records
 
 
 def _stream(payload: bytes) -> Any:
@@ -202,6 +205,8 @@ def _resolve(base: Base, record: Mapping[str, Any], pack: Pack) -> None:
     own, unit = record.get("n", ""), record.get("u", base.unit)
     if type(own) is not str or not (unit is None or type(unit) is str):
         raise BadMessage(f"n, u: expected texts, found {type(own).__name__} and {type(unit).__name__}")
+    if len(own) > MAX_NAME or len(base.name) > MAX_NAME or (unit and len(unit) > MAX_NAME):
+        raise BadMessage(f"n, u: expected at most {MAX_NAME} characters, found more", reason="name")
     thing, name = _named(base.name, own, unit)
     time, quality = _time(base, record, pack)
     value = record.get("v")
@@ -228,7 +233,8 @@ def _time(base: Base, record: Mapping[str, Any], pack: Pack) -> tuple[datetime |
 
 def _moment(seconds: float, message: Message) -> tuple[datetime | None, int]:
     if seconds >= ABSOLUTE:
-        return epoch(seconds, "t"), 0
+        # Where it can be no seconds, it is taken for the milliseconds that many send.
+        return datetime.fromtimestamp(seconds, UTC) if seconds < _SECONDS else epoch(seconds, "t"), 0
     if seconds == 0 or message.retained:
         return None, 0
     try:
