@@ -26,6 +26,11 @@ function decodeUplink(input) {
 }
 """
 
+BOTH = """
+function decodeUplink(i) { return {data: Decoder(i.bytes, i.fPort)}; }
+function Decoder(bytes, port) { return {n: bytes.length, port: port}; }
+"""
+
 
 def run(codec: str, port: int | None = 85, data: str | bytes = BYTES) -> Any:
     return codecs.decode(codec, data, port, NOW)
@@ -41,8 +46,7 @@ def run(codec: str, port: int | None = 85, data: str | bytes = BYTES) -> Any:
         "function Decode(fPort, bytes, variables) { return {n: bytes.length, port: fPort}; }",
         "module.exports = {decodeUplink: function (i) { return {data: {n: i.bytes.length, port: i.fPort}}; }};",
         "function decodeUplink(i) { console.log('hello'); return {data: {n: i.bytes.length, port: i.fPort}}; }",
-        "function decodeUplink(i) { return {data: Decoder(i.bytes, i.fPort)}; }"
-        "function Decoder(bytes, port) { return {n: bytes.length, port: port}; }",
+        BOTH,
     ],
 )
 def test_conventions(codec: str) -> None:
