@@ -79,7 +79,6 @@ class _Things(dict[str, str]):
     """The identity of each device of one message."""
 
     def __init__(self, message: Message, source: Source) -> None:
-        super().__init__()
         self._message = message
         self._source = source
 
