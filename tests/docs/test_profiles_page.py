@@ -41,7 +41,7 @@ def test_every_profile_is_listed() -> None:
 
 
 def test_the_profile_does_what_it_says() -> None:
-    vendor = Vendor.model_validate(tomllib.loads(blocks("toml")[0]))
+    vendor = Vendor.model_validate(tomllib.loads(blocks("toml profile")[0]))
     profile = profiles.book({"leie": vendor})["leie/float-1"]
     for vector in vendor.model["float-1"].vector:
         taken = profile.apply(
@@ -65,10 +65,11 @@ def test_the_codec_does_what_it_says() -> None:
 
 
 def test_the_configuration_is_right(tmp_path: Path) -> None:
-    _, source, options = blocks("toml")
-    (tmp_path / "profiles.toml").write_text(blocks("toml")[0])
+    (tmp_path / "profiles.toml").write_text(blocks("toml profile")[0])
     (tmp_path / "codecs").mkdir()
     (tmp_path / "codecs" / "float-1.js").write_text(blocks("js")[0])
     city = '[city]\nid = "leiestad"\nname = "Leiestad"\n'
-    (tmp_path / "city.toml").write_text(city + source + options.replace("[source.options]\n", ""))
-    assert check.check(tmp_path / "city.toml").source[0].options["profile"] == "profiles/float-1"
+    (tmp_path / "city.toml").write_text(city + "".join(blocks("toml")))
+    first, second = check.check(tmp_path / "city.toml").source
+    assert first.options["profile"] == "profiles/float-1"
+    assert second.options["codec"] == blocks("js")[0]
