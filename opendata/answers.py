@@ -90,7 +90,7 @@ class Blocks(StreamingResponse):
 
 
 def is_head(request: Request) -> bool:
-    """Whether only the headers are wanted (see `opendata.app.Heads`)."""
+    """Whether only the headers are wanted (see `opendata.app.Methods`)."""
     return bool(request.scope.get("citybroker.head"))
 
 

@@ -28,6 +28,8 @@ from opendata.portal import pages
 from opendata.problems import Problem, problem
 
 CONNECTIONS = 16
+PATIENCE = 2.0
+"""Seconds that a request waits for the store before it says that the store is away."""
 METHODS = "GET, HEAD, OPTIONS"
 
 log = structlog.get_logger()
@@ -46,7 +48,7 @@ def create(
 
     `public_url` is the address that answers name; without it, the one that was asked.
     """
-    database = Database(database_url, size=CONNECTIONS, role="citybroker_serve")
+    database = Database(database_url, size=CONNECTIONS, role="citybroker_serve", timeout=PATIENCE)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

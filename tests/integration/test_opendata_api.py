@@ -5,12 +5,14 @@ import gzip
 import io
 import json
 import re
+import socket
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import httpx
 import psycopg
@@ -76,11 +78,11 @@ def advance(database: Postgres, city: City) -> Iterator[Callable[..., None]]:
 
 
 @contextmanager
-def served(made: FastAPI) -> Iterator[httpx.Client]:
+def served(made: FastAPI, **more: Any) -> Iterator[httpx.Client]:
     """The application behind a real server; any host name leads to it."""
     with tempfile.TemporaryDirectory() as folder:
         socket = f"{folder}/http"
-        server = uvicorn.Server(uvicorn.Config(made, uds=socket, log_level="critical", ws="none"))
+        server = uvicorn.Server(uvicorn.Config(made, uds=socket, log_level="critical", ws="none", **more))
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
@@ -238,13 +240,36 @@ def test_gzip_is_negotiated(client):
         assert "Accept-Encoding" in plain.headers["vary"]
 
 
-def test_head_has_the_headers_of_get_and_no_body(client):
-    for address in ("/feeds", "/feeds/air", "/feeds/air/observations.csv", "/catalog", "/", "/openapi.json"):
-        head, get = client.head(address), client.get(address)
+ADDRESSES = {"/health/ready", "/openapi.json", "/assets/portal.css", "/nothing", "/feeds/none"}
+OWN = {"date", "transfer-encoding"}
+"""Headers that may differ: when it was, and how a body of unknown length comes."""
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_head_has_the_headers_of_get_and_no_body(client, coding):
+    paths = client.get("/openapi.json").json()["paths"]
+    asked = {path.replace("{feed}", "air") for path, methods in paths.items() if "get" in methods} | ADDRESSES
+    assert len(asked) > 15
+    for address in sorted(asked - {"/metrics"}):  # whose length changes with every request
+        head, get = (
+            client.request(method, address, headers={"Accept-Encoding": coding}) for method in ("HEAD", "GET")
+        )
+        assert head.status_code == get.status_code, address
+        assert head.content == b"", address
+        kept, given = ({*one.headers.items()} for one in (head, get))
+        assert {name for name, _ in kept ^ given} <= OWN, address
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_head_of_what_is_streamed_names_no_length(database, advance, readiness, http):
+    advance()
+    made = app.create(
+        config(OFFERED), database_url=database.serve, readiness=readiness, submit=None, metrics=metrics.render
+    )
+    with served(made, http=http) as client:
+        head = client.head("/feeds/air/observations.csv")
         assert head.status_code == 200
-        assert head.content == b""
-        assert head.headers.get("etag") == get.headers.get("etag")
-        assert head.headers["content-type"] == get.headers["content-type"]
+        assert "content-length" not in head.headers
 
 
 def test_every_site_may_read(client):
@@ -562,14 +587,25 @@ def test_too_many_exports_are_told_to_wait(database, advance, readiness):
         reader.close()
 
 
-def test_while_the_store_is_away_the_answer_says_so(readiness):
-    made = app.create(
-        config(OFFERED), database_url="postgresql://nobody@/x?host=/nowhere&connect_timeout=1", readiness=readiness,
-        submit=None, metrics=metrics.render,
-    )  # fmt: skip
+@pytest.fixture(params=["gone", "silent", "stopped"])
+def away(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A store that cannot be reached, one that takes connections and says nothing, one that is not there any more."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if request.param == "stopped":
+            listener.close()
+        yield (
+            "postgresql://x@/x?host=/nowhere" if request.param == "gone" else f"postgresql://x@127.0.0.1:{port}/x"
+        )
+
+
+def test_while_the_store_is_away_the_answer_says_so(readiness, away):
+    made = app.create(config(OFFERED), database_url=away, readiness=readiness, submit=None, metrics=metrics.render)
     with served(made) as client:
-        answer = client.get("/feeds")
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"]
-        assert json.loads(answer.content)["status"] == 503
+        for address in ("/", "/feeds", "/feeds/air/observations.csv", "/catalog"):
+            answer = client.get(address)
+            assert answer.status_code == 503
+            assert answer.headers["retry-after"]
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert json.loads(answer.content)["status"] == 503
         assert client.get("/health/live").status_code == 200
