@@ -74,6 +74,8 @@ def wired(data: bytes) -> list[tuple[int, int, Any]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    if at < len(data) and data[at] < 128:
+        return data[at], at + 1
     result = shift = 0
     for index in range(at, min(at + 10, len(data))):
         byte = data[index]
