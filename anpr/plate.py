@@ -17,7 +17,7 @@ from anpr.fields import describe
 from anpr.keys import KeyStore
 from anpr.series import correct
 from broker.errors import BadMessage
-from broker.identity import identify
+from broker.identity import identify, named
 from broker.model import Ignored, Message, Passage, PlateRead, Skipped, Source
 
 HOMOGLYPHS = str.maketrans(
@@ -132,7 +132,7 @@ class Reader:
     def _passage(self, read: PlateRead, message: Message, source: Source, index: int) -> Passage:
         received = message.received
         time = received if read.time is None else _plausible(read.time, message, source)
-        camera = identify(source, read.camera or message.identity or "", message.topic)
+        camera = identify(source, named(read.camera) or message.identity or "", message.topic)
         read_status, plate = ("no_plate", "") if read.no_plate else judge(read.plate, read.country)
         return Passage(
             camera,

@@ -22,13 +22,14 @@ def identify(source: Source, device: str, topic: str) -> str:
     `device` is the decoder's stable id ("" if it has none). A template such as `gent-{device}` or
     `{1}-{3}` (topic levels, counted from 0) wins. Raises BadMessage (`identity`) where nothing names it.
     """
-    name = _named(device)
+    name = named(device)
     if source.thing is not None:
         return _checked(_fill(source.thing, name, topic))
     return _checked(name or _level(source.topic, topic))
 
 
-def _named(device: str) -> str:
+def named(device: str) -> str:
+    """Return the name that somebody gave a device; "" for one that it left the factory with."""
     device = device.strip()
     return "" if device.lower() in FACTORY_DEFAULTS else device
 

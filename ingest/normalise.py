@@ -5,13 +5,13 @@ multiply-add, two comparisons, and a look at what its datastream had before (`in
 are those of OGC SensorThings 1.1, https://docs.ogc.org/is/18-088/18-088.html#observation
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
 from broker.errors import BadMessage
-from broker.identity import identify
+from broker.identity import identify, named
 from broker.model import (
     Datastream,
     Ignored,
@@ -28,7 +28,7 @@ from broker.model import (
 )
 from broker.vocabulary import Vocabulary
 from ingest.plausible import Memory
-from ingest.rules import Rule, Rules, read_boolean, read_number
+from ingest.rules import MAX_NAME, Rule, Rules, read_boolean, read_number
 
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 MAX_TEXT = 1024
@@ -83,8 +83,8 @@ class _Things(dict[str, str]):
         self._source = source
 
     def __missing__(self, device: str) -> str:
-        named = device or self._message.identity or ""
-        thing = self[device] = identify(self._source, named, self._message.topic)
+        name = named(device) or self._message.identity or ""
+        thing = self[device] = identify(self._source, name, self._message.topic)
         return thing
 
 
@@ -159,6 +159,8 @@ class Normaliser:
             self._memories.clear()
         thing, _, _, qualifier, part = key
         own = (qualifier and rule.joined(qualifier)) or rule.qualifier or part or ""
+        if not own.isprintable() or len(own) > MAX_NAME:
+            own = "".join(filter(str.isprintable, own))[:MAX_NAME].strip()
         stream = Datastream(thing, rule.property, own, rule.unit)
         memory = self._memories.get(stream)
         if memory is None and (rule.step < inf or rule.stuck < timedelta.max):
@@ -227,13 +229,21 @@ def _keep(item: Any, message: Message, source: Source, things: _Things, into: No
             _checked(item.time, message, source)
         into.places.append(Place(things[item.thing], item.geometry, item.time, item.name))
     elif type(item) is Signal:
-        into.signals.append(Signal(things[item.thing], item.values))
+        into.signals.append(Signal(things[item.thing], _finite(item.values)))
     elif type(item) is Skipped:
         into.skipped.append(item)
     elif type(item) is Inventory:
         into.inventories.append(item)
     elif type(item) is Reply:
         into.replies.append(item)
+
+
+def _finite(values: Mapping[str, float | str]) -> Mapping[str, float | str]:
+    """Leave out numbers that no JSON has: a signal is kept as JSON."""
+    for value in values.values():
+        if type(value) is not str and not isfinite(value):
+            return {key: one for key, one in values.items() if type(one) is str or isfinite(one)}
+    return values
 
 
 def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], list[Any]]:

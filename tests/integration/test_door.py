@@ -5,6 +5,8 @@ import gzip
 import http.client
 import json
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +24,7 @@ from prometheus_client import REGISTRY
 from broker import config as configuration
 from broker.model import Message
 from broker.readiness import Readiness
-from deploy import door
+from deploy import door, health
 from deploy.roles import SERVER
 from ingest import http as ingest_http
 from ingest.envelope import opened
@@ -366,3 +368,39 @@ def test_the_door_on_nats(nats):
         wait(lambda: not running.readiness.missing())
         for path in ("/in/meter/a", "/in/meter/a%20b", "/in/meter/a.b", "/in/meter/%2A%3E", "/in/meter/$x"):
             assert running.push(path, b"1").status == 202
+
+
+def test_the_door_as_a_process_of_its_own(mosquitto, received, tmp_path):
+    (tmp_path / "city.toml").write_text(CITY)
+    port, metrics_port = servers.free_port(), servers.free_port()
+    ports = ["--http-port", str(port), "--metrics-port", str(metrics_port)]
+    command = [sys.executable, "-m", "deploy.cli", "door", "--mqtt-url", mosquitto.url, *ports]
+    process = subprocess.Popen([*command, "--config", str(tmp_path / "city.toml")], stdout=subprocess.DEVNULL)
+    try:
+        wait(lambda: health.status(metrics_port, "/health/ready") == 200)
+        wait(lambda: health.status(port, "/in/meter") == 401)
+        assert Running(port, Readiness()).push("/in/meter/a", b"1").status == 202
+        assert one(received).payload == b"1"
+        assert health.values(metrics_port)["citybroker_door_connected"] == 1
+        mosquitto.stop()
+        wait(lambda: health.status(metrics_port, "/health/ready") == 503)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_a_door_that_no_source_is_for(tmp_path):
+    (tmp_path / "city.toml").write_text('[city]\nid = "c"\nname = "C"\n')
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.cli",
+        "door",
+        "--mqtt-url",
+        "mqtt://127.0.0.1:1",
+        "--config",
+        "city.toml",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert 'topic "in/NAME/+"' in done.stderr

@@ -64,3 +64,15 @@ def test_printing_shows_no_secret(monkeypatch):
     monkeypatch.setenv("CITYBROKER_MQTT_PASSWORD", "hunter2")
     monkeypatch.setenv("CITYBROKER_DATABASE_URL", "postgresql://u:hunter2@h/d")
     assert "hunter2" not in repr(settings.load())
+
+
+def test_tokens_of_a_source_one_a_line(monkeypatch, tmp_path):
+    assert settings.tokens("air-quality") == frozenset()
+    (tmp_path / "tokens").write_text("old\n\n new \n")
+    monkeypatch.setenv("CITYBROKER_TOKEN_AIR_QUALITY_FILE", str(tmp_path / "tokens"))
+    assert settings.tokens("air-quality") == {"old", "new"}
+    monkeypatch.setenv("CITYBROKER_TOKEN_AIR_QUALITY", "one")
+    assert settings.tokens("air.Quality") == {"one"}
+    monkeypatch.setenv("CITYBROKER_TOKEN_WATER_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(BadConfig, match="CITYBROKER_TOKEN_WATER_FILE"):
+        settings.tokens("water")

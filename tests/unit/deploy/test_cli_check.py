@@ -105,6 +105,31 @@ def test_warnings_do_not_count(run):
     assert 'did you mean "airTemperature"?' in unknown
 
 
+def test_settings_of_the_push_door_on_another_topic_are_odd(run):
+    door = {"identity": "header:X-Sensor", "part": "path", "rate": 5}
+    assert run(CITY + source(format="tts_v3", **door | {"topic": "in/s/#"}))[2] == ""
+    lines = run(CITY + source(format="tts_v3", **door))[2].splitlines()
+    assert [line.split(": ")[2] for line in lines] == [f"source[0].{key}" for key in door]
+    assert all(line.endswith('is for the push door, which has the topic "in/s/+"') for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("allow", False, 'true for all things, "registry", or a list'),
+        ("allow", "all", "registry"),
+        ("allow", [], "a list"),
+        ("identity", "X-Sensor", "header:X-Sensor"),
+        ("part", "cookie:a", "query:id"),
+        ("rate", 0, "more than 0"),
+    ],
+)
+def test_who_is_taken_and_what_names_it(run, key, value, words):
+    code, _, stderr = run(CITY + source(format="tts_v3", **{key: value}))
+    assert code == 2
+    assert words in stderr
+
+
 def test_json(run):
     code, stdout, stderr = run(CITY + source(format="nope", topic="a b"), "--json")
     assert (code, stderr) == (2, "")
