@@ -9,6 +9,7 @@ is missing, or a number of the sequence is, the edge node is asked for a rebirth
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from ingest import units
 from ingest.rules import MAX_NAME
 from ingest.sparkplug import Metric, Payload, read, rebirth
 from ingest.times import epoch
+
+TOPICS = ("spBv1.0/#",)
+"""Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped | Reply
 
@@ -83,8 +87,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     if topic.kind in {"NBIRTH", "DBIRTH"}:
         found += _birth(topic, payload, state)
     found += _data(topic, payload, state, born=topic.kind.endswith("BIRTH"))
-    asks = any(type(item) is Reply for item in found)
-    if asks:
+    if any(type(item) is Reply for item in found):
         found = [item for item in found if type(item) is not Reply]
         if source.options.get("rebirth", True):
             found.append(Reply(topic.command, rebirth(message.received)))
@@ -203,23 +206,28 @@ def _taken(thing: str, metric: Metric, known: Known, time: datetime | None) -> I
     value = _value(metric.value, known.kind)
     if value is None:
         return Skipped(known.name, "not a number" if known.kind in _FLOATS else "no value")
-    name, unit = _split(known)
+    name, unit = _split(known.name, known.unit)
     return Reading(thing, name, value, time, unit)
 
 
 def _unwanted(metric: Metric, known: Known) -> str:
     """Say why a metric is no measurement; "" if it is one."""
-    name, kind = known.name, known.kind
-    reasons = {
-        "name": not _nameable(name),
-        "control": name == "bdSeq" or name.startswith(_COMMANDS),
-        "property of the device": name.startswith("Properties/"),
-        "transient": metric.transient,
-        "null": metric.null,
-        "array": kind in _ARRAYS,
-    }
-    said = next((reason for reason, holds in reasons.items() if holds), "")
-    return said or _NO_VALUES.get(kind) or metric.what or _quality(metric)
+    said = _named(known.name)
+    if said or metric.transient or metric.null:
+        return said or ("transient" if metric.transient else "null")
+    if known.kind in _ARRAYS:
+        return "array"
+    return _NO_VALUES.get(known.kind) or metric.what or (_quality(metric) if metric.properties else "")
+
+
+@lru_cache(maxsize=20_000)
+def _named(name: str) -> str:
+    """Say why what has this name is no measurement."""
+    if not _nameable(name):
+        return "name"
+    if name == "bdSeq" or name.startswith(_COMMANDS):
+        return "control"
+    return "property of the device" if name.startswith("Properties/") else ""
 
 
 def _quality(metric: Metric) -> str:
@@ -253,9 +261,10 @@ def _date(milliseconds: int) -> str | None:
         return None
 
 
-def _split(known: Known) -> tuple[str, str | None]:
+@lru_cache(maxsize=20_000)
+def _split(name: str, unit: str | None) -> tuple[str, str | None]:
     """Take a unit out of a name, `Supply Voltage (V)`, where there is no other."""
-    match = _UNIT_IN_NAME.fullmatch(known.name)
+    match = _UNIT_IN_NAME.fullmatch(name)
     if match and units.code(match[2]):
-        return match[1], known.unit or match[2]
-    return known.name, known.unit
+        return match[1], unit or match[2]
+    return name, unit
