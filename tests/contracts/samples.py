@@ -28,7 +28,7 @@ class Sample(NamedTuple):
         received = datetime.fromisoformat(self.spec.get("received", RECEIVED)).astimezone(UTC)
         known = {
             key: self.spec[key]
-            for key in ("retained", "duplicate", "content_type", "identity")
+            for key in ("retained", "duplicate", "content_type", "identity", "part")
             if key in self.spec
         }
         return Message(self.topic, self.payload, received, **known)

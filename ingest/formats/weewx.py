@@ -1,0 +1,246 @@
+"""WeeWX weather stations through its MQTT extension: packets on `…/loop` or `…/archive`, or one value a topic.
+
+Specification: https://github.com/matthewwall/weewx-mqtt and, for names and unit systems,
+https://weewx.com/docs/5.1/reference/units/. Every value is a text, the time too. The unit is the end of the name
+(`outTemp_C`). A name without one among names that have it was not converted: it still is in the station's own US
+units. Where no name has one (`append_units_label = false`), `usUnits` or `[source.options] unit_system` says them.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import isfinite, isnan
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from broker.errors import BadMessage
+from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from ingest.payload import expect, parse, place
+from ingest.rules import read_number
+from ingest.text import text
+from ingest.times import epoch
+
+TOPICS = ("weather/loop", "weather/archive", "+/loop")
+"""Its usual topics."""
+
+Item = Reading | Place | Signal | Inventory | Ignored | Skipped
+
+_PACKETS = {"loop", "archive"}
+_SUFFIXES: dict[str, tuple[str, float]] = {
+    "C": ("Cel", 1), "F": ("[degF]", 1), "K": ("K", 1), "mbar": ("hPa", 1), "hPa": ("hPa", 1), "kPa": ("kPa", 1),
+    "inHg": ("[in_i'Hg]", 1), "mmHg": ("mm[Hg]", 1), "kph": ("km/h", 1), "km_per_hour": ("km/h", 1),
+    "mph": ("[mi_i]/h", 1), "mile_per_hour": ("[mi_i]/h", 1), "mps": ("m/s", 1), "meter_per_second": ("m/s", 1),
+    "knot": ("[kn_i]", 1), "knot2": ("[kn_i]", 1), "in": ("[in_i]", 1), "inch": ("[in_i]", 1), "cm": ("cm", 1),
+    "mm": ("mm", 1), "cm_per_hour": ("mm/h", 10), "mm_per_hour": ("mm/h", 1), "in_per_hour": ("[in_i]/h", 1),
+    "inch_per_hour": ("[in_i]/h", 1), "Wpm2": ("W/m2", 1), "watt_per_meter_squared": ("W/m2", 1),
+    "volt": ("V", 1), "amp": ("A", 1), "watt": ("W", 1), "foot": ("[ft_i]", 1), "meter": ("m", 1), "km": ("km", 1),
+    "mile": ("[mi_i]", 1), "percent": ("%", 1), "minute": ("min", 1), "hour": ("h", 1), "second": ("s", 1),
+    "count": ("1", 1), "lux": ("lx", 1), "ppm": ("[ppm]", 1), "dB": ("dB", 1), "centibar": ("kPa", 1),
+    "microgram_per_meter_cubed": ("ug/m3", 1), "degree_C": ("Cel", 1), "degree_F": ("[degF]", 1),
+}  # fmt: skip
+"""How names end: UCUM unit, factor."""
+_SYSTEMS: dict[str, dict[str, tuple[str, float]]] = {
+    "US": {"temperature": ("[degF]", 1), "pressure": ("[in_i'Hg]", 1), "speed": ("[mi_i]/h", 1),
+           "rain": ("[in_i]", 1), "rate": ("[in_i]/h", 1)},
+    "METRIC": {"temperature": ("Cel", 1), "pressure": ("hPa", 1), "speed": ("km/h", 1),
+               "rain": ("cm", 1), "rate": ("mm/h", 10)},
+    "METRICWX": {"temperature": ("Cel", 1), "pressure": ("hPa", 1), "speed": ("m/s", 1),
+                 "rain": ("mm", 1), "rate": ("mm/h", 1)},
+}  # fmt: skip
+_NUMBERED = {1: "US", 16: "METRIC", 17: "METRICWX"}
+_NAMES: dict[str, tuple[str, str, str]] = {
+    "outTemp": ("airTemperature", "", "temperature"),
+    "inTemp": ("temperature", "indoor", "temperature"),
+    "highOutTemp": ("airTemperature", "high", "temperature"),
+    "lowOutTemp": ("airTemperature", "low", "temperature"),
+    "dewpoint": ("dewPoint", "", "temperature"),
+    "inDewpoint": ("dewPoint", "indoor", "temperature"),
+    "appTemp": ("feelsLikeTemperature", "", "temperature"),
+    "heatindex": ("feelsLikeTemperature", "heatIndex", "temperature"),
+    "windchill": ("feelsLikeTemperature", "windChill", "temperature"),
+    "humidex": ("feelsLikeTemperature", "humidex", "temperature"),
+    "outHumidity": ("relativeHumidity", "", ""),
+    "inHumidity": ("relativeHumidity", "indoor", ""),
+    "barometer": ("atmosphericPressure", "", "pressure"),
+    "pressure": ("atmosphericPressure", "station", "pressure"),
+    "altimeter": ("atmosphericPressure", "altimeter", "pressure"),
+    "windSpeed": ("windSpeed", "", "speed"),
+    "windSpeed10": ("windSpeed", "10min", "speed"),
+    "windGust": ("windGust", "", "speed"),
+    "windGust10": ("windGust", "10min", "speed"),
+    "windDir": ("windDirection", "", ""),
+    "windDir10": ("windDirection", "10min", ""),
+    "windGustDir": ("windDirection", "gust", ""),
+    "rain": ("precipitation", "", "rain"),
+    "rainRate": ("precipitationIntensity", "", "rate"),
+    "radiation": ("solarRadiation", "", ""),
+    "UV": ("uvIndex", "", ""),
+    "snowDepth": ("snowHeight", "", "rain"),
+    "luminosity": ("illuminance", "", ""),
+    "consBatteryVoltage": ("batteryVoltage", "console", ""),
+    "supplyVoltage": ("voltage", "supply", ""),
+    "pm1_0": ("pm1", "", ""),
+    "pm2_5": ("pm25", "", ""),
+    "pm10_0": ("pm10", "", ""),
+    "co2": ("co2", "", ""),
+    "noise": ("soundLevel", "", ""),
+}
+_STEMS = {
+    "extraTemp": ("temperature", "extra", "temperature"),
+    "extraHumid": ("relativeHumidity", "extra", ""),
+    "soilTemp": ("soilTemperature", "", "temperature"),
+    "leafTemp": ("temperature", "leaf", "temperature"),
+    "soilMoist": ("soilWaterTension", "", "tension"),
+    "leafWet": ("leafWetness", "", ""),
+}
+"""Names that are followed by a number."""
+_GROUPS = (("Temp", "temperature"), ("temp", "temperature"), ("Dewpoint", "temperature"))
+_TOTALS = re.compile(r"(hour|day|month|year|storm|total)?_?[rR]ain(\d{0,2})")
+_SILENT = (
+    "dateTime", "usUnits", "interval", "sunrise", "sunset", "forecast", "stormStart", "trend", "rxCheck",
+    "latitude", "longitude", "altitude", "heatdeg", "cooldeg", "growdeg", "long_term_rain",
+)  # fmt: skip
+"""What names begin with that are no measurements."""
+
+
+class Options(BaseModel):
+    """`[source.options]`: the units of names that have no unit, where the packet does not say them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unit_system: Literal["US", "METRIC", "METRICWX"] | None = None
+
+
+class _Name(NamedTuple):
+    """What a key of a packet means; `name` is "" for what is no measurement."""
+
+    name: str
+    qualifier: str
+    group: str
+    unit: tuple[str, float] | None
+
+
+def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
+    """Take the values of a packet, or the value of a topic of its own."""
+    del state
+    levels = message.topic.split("/")
+    thing = levels[-2] if len(levels) > 1 else levels[0]
+    system = _SYSTEMS.get(source.options.get("unit_system") or "", {})
+    if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+        return _alone(Reading(thing, levels[-1], 0.0, None), text(message.payload), system)
+    packet = expect(parse(message.payload), dict, "payload")
+    if "dateTime" not in packet and "usUnits" not in packet and levels[-1] not in _PACKETS:
+        raise BadMessage("dateTime: expected a packet of WeeWX, found none of its keys")
+    start, end = _times(packet, archive=levels[-1] == "archive")
+    units = _units(packet, system)
+    found: list[Item] = []
+    for key, value in packet.items():
+        meaning = _meaning(key)
+        if meaning.name:
+            number = _number(value)
+            if number is None:
+                found.append(Skipped(key, "null" if value is None else "unavailable"))
+            else:
+                unit, factor = meaning.unit or _unit(meaning, number, units, packet)
+                found.append(Reading(thing, meaning.name, number * factor, start, unit, end, meaning.qualifier))
+    return _surroundings(packet, thing, found) or [Ignored("no value")]
+
+
+def _alone(base: Reading, word: str, system: Mapping[str, tuple[str, float]]) -> list[Item]:
+    if base.name in _PACKETS:
+        raise BadMessage("payload: expected an object, found a value")
+    meaning = _meaning(base.name)
+    if read_number(word) is None and word not in {"", "None"} and meaning.name:
+        raise BadMessage("payload: expected a number, found a text")
+    number = _number(word)
+    if not meaning.name or number is None:
+        return [Ignored("no value")]
+    unit, factor = meaning.unit or system.get(meaning.group) or (None, 1.0)
+    return [base._replace(name=meaning.name, value=number * factor, unit=unit, qualifier=meaning.qualifier)]
+
+
+def _times(packet: Mapping[str, Any], *, archive: bool) -> tuple[datetime | None, datetime | None]:
+    """Return the time of a packet; an archive record's is the end of its interval."""
+    seconds = _number(packet.get("dateTime", packet.get("dateTime_unix_epoch")))
+    if seconds is None:
+        return None, None
+    end = epoch(seconds, "dateTime")
+    minutes = _number(packet.get("interval_minute", packet.get("interval")))
+    return (end - timedelta(minutes=minutes), end) if archive and minutes and 0 < minutes <= 1440 else (end, None)
+
+
+def _units(packet: Mapping[str, Any], system: Mapping[str, tuple[str, float]]) -> Mapping[str, tuple[str, float]]:
+    """Return the units of names without one: those of usUnits, or US where other names have theirs."""
+    if any(_labelled(key) for key in packet if key[:8] != "interval"):
+        return _SYSTEMS["US"]
+    number = _number(packet.get("usUnits"))
+    return system or _SYSTEMS.get(_NUMBERED.get(int(number) if number and isfinite(number) else 0, ""), {})
+
+
+def _unit(
+    meaning: _Name, number: float, units: Mapping[str, tuple[str, float]], packet: Mapping[str, Any]
+) -> tuple[str | None, float]:
+    """Return unit and factor of a name without a unit; °C for a temperature that is then nearer the others."""
+    unit: tuple[str | None, float] = units.get(meaning.group) or (None, 1)
+    near = _number(packet.get("inTemp_C" if "indoor" in meaning.qualifier else "outTemp_C"))
+    if (
+        meaning.group == "temperature"
+        and near is not None
+        and abs(number - near) < abs((number - 32) / 1.8 - near)
+    ):
+        return "Cel", 1
+    return unit
+
+
+@lru_cache(maxsize=4096)
+def _labelled(key: str) -> bool:
+    return _split(key)[1] is not None
+
+
+def _split(key: str) -> tuple[str, tuple[str, float] | None]:
+    """Split `rainRate_cm_per_hour` into name and unit; the longest end that is one."""
+    at = key.find("_")
+    while at > 0:
+        if key[at + 1 :] in _SUFFIXES:
+            return key[:at], _SUFFIXES[key[at + 1 :]]
+        at = key.find("_", at + 1)
+    return key, None
+
+
+@lru_cache(maxsize=4096)
+def _meaning(key: str) -> _Name:
+    stem, unit = _split(key)
+    if key.startswith(_SILENT) or "Alarm" in key or key.endswith(("Status", "Icon", "Rule", "Start")):
+        return _Name("", "", "", None)
+    if stem in _NAMES:
+        return _Name(*_NAMES[stem], unit)
+    letters = stem.rstrip("0123456789")
+    if letters in _STEMS:
+        name, qualifier, group = _STEMS[letters]
+        tension = ("kPa", 1.0) if group == "tension" else None  # centibar
+        return _Name(name, qualifier + stem[len(letters) :], group, unit or tension)
+    total = _TOTALS.fullmatch(stem)
+    if total:
+        return _Name("precipitationTotal", total[1] or f"{total[2]}h", "rain", unit)
+    group = next((group for part, group in _GROUPS if part in stem), "")
+    return _Name(stem, "", group, unit)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if isnan(number) or type(value) is bool else number
+
+
+def _surroundings(packet: Mapping[str, Any], thing: str, found: list[Item]) -> list[Item]:
+    """Add the station's place and the quality of its radio."""
+    received = _number(packet.get("rxCheckPercent"))
+    if received is not None and found:
+        found.append(Signal(thing, {"received_percent": received}))
+    if found and "latitude" in packet and "longitude" in packet:
+        found.append(place(thing, packet["latitude"], packet["longitude"]))
+    return found
