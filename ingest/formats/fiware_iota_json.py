@@ -16,7 +16,7 @@ from ingest.fiware import Address, Options, address, group_time, ignored, measur
 from ingest.formats import ngsi_ld
 from ingest.payload import Scope, expect, parse
 
-TOPICS = ("/json/+/+/attrs", "/json/+/+/attrs/+", "/json/+/+/+", "json/+/+/attrs", "json/+/+/attrs/+")
+TOPICS = ("/json/+/+/attrs", "/json/+/+/attrs/+", "/json/#", "json/+/+/attrs", "json/+/+/attrs/+")
 """Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped

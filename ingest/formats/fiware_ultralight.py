@@ -13,7 +13,7 @@ from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Sk
 from ingest.fiware import Options, address, ignored, measures, redact
 from ingest.payload import Scope, own_time
 
-TOPICS = ("/ul/+/+/attrs", "/ul/+/+/attrs/+", "/ul/+/+/+", "ul/+/+/attrs", "ul/+/+/attrs/+")
+TOPICS = ("/ul/+/+/attrs", "/ul/+/+/attrs/+", "/ul/#", "ul/+/+/attrs", "ul/+/+/attrs/+")
 """Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped

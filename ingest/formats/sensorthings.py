@@ -23,7 +23,7 @@ from broker.problems import did_you_mean
 from ingest.payload import MAX_VALUES, Scope, expect, geometry, parse, text_or, values
 from ingest.times import interval, moment
 
-TOPICS = ("v1.1/+/Observations", "v1.1/Observations", "v1.0/+/Observations", "v1.0/Observations")
+TOPICS = ("v1.1/+/Observations", "v1.1/Observations", "v1.1/+", "v1.0/+/Observations", "v1.0/Observations")
 """Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped

@@ -22,7 +22,7 @@ from ingest.rules import read_number
 from ingest.text import text
 from ingest.times import epoch
 
-TOPICS = ("weather/loop", "weather/archive", "+/loop")
+TOPICS = ("weather/loop", "weather/archive", "+/loop", "+/archive", "+/+/loop", "+/+/archive")
 """Its usual topics."""
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped

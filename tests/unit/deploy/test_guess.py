@@ -24,6 +24,8 @@ def cases():
             payload = next(
                 one for one in path.parent.glob(path.name.replace(".expected.json", ".*")) if one != path
             )
+            if name in {"plain", "weewx"} and "ignored" in told["expected"]:
+                continue  # a single value that is none tells nothing
             plainly = not told.get("state") and not told.get("source", {}).get("options")
             if plainly and "refused" not in told["expected"] and not told.get("retained"):
                 yield pytest.param(name, payload, told, id=f"{name}-{payload.stem}")
@@ -32,8 +34,12 @@ def cases():
 @pytest.mark.parametrize(("name", "payload", "told"), list(cases()))
 def test_every_sample_is_known_again(name, payload, told):
     found = guesses.guess(payload.read_bytes(), told["topic"], told.get("content_type"))
-    assert [one.name for one in found][:1] == [name]
-    assert matches(found[0].topic, told["topic"])
+    names = [one.name for one in found]
+    if name != "plain":  # a single value may always be plain's as well
+        names = [one for one in names if one != "plain"]
+    assert names[:1] == [name]
+    pushed = told["topic"].startswith("in/") and told["topic"].count("/") == 1
+    assert matches(found[0].topic, told["topic"] + ("/x" if pushed else ""))
 
 
 @pytest.mark.parametrize("name", sorted({*FORMATS, *CAMERAS}))
