@@ -3,8 +3,8 @@
 A decoder accepts what it takes something from, or knows and ignores. `json` and `xml` take whatever they are
 configured to take, so without a configuration they say nothing about a message; `plain` takes any text, and counts
 for a single number or boolean only. A format that also takes a message that means nothing has to be known by the
-topic, or by a time, a name or a radio signal beside values that the vocabulary knows; and then only if no other
-accepts the message.
+topic, or by a time, a name or a radio signal beside values of which the vocabulary knows half; and then only if no
+other accepts the message.
 
 A format may offer `TOPICS`, its usual topic filters, the one to configure first.
 """
@@ -146,7 +146,8 @@ def _telling(attempt: Callable[[Way], Guess | None], way: Way) -> Guess | None:
     for payload in like:
         other = attempt(way._replace(message=way.message._replace(payload=payload)))
         if other and (other.observations or other.ignored == found.ignored):
-            evident = found.known > 0 and (found.identity or found.time or found.more)
+            understood = found.known > 0 and 2 * found.known >= found.observations
+            evident = understood and (found.identity or found.time or found.more)
             return found._replace(telling=False) if evident else None
     return found
 
