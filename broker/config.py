@@ -72,7 +72,7 @@ class Config(Table):
         return [self._source(table) for table in self.source]
 
     def _source(self, table: SourceTable) -> Source:
-        limit = table.max_bytes or ((16 << 20) if table.camera else (1 << 20))
+        limit = table.max_bytes or ((8 << 20) if table.camera else (1 << 20))
         age = table.max_age.total_seconds() if table.max_age else None
         return Source(
             name=table.name,

@@ -35,6 +35,8 @@ from ingest.publisher import BrokerAway, Publisher
 log = structlog.get_logger()
 
 METHODS = ["GET", "POST", "PUT"]
+PICTURES = 16 << 20
+"""Bytes that a camera's message may have beside what is read of it; they go no further."""
 ACKNOWLEDGED_WITHIN = 10.0
 """Seconds that the MQTT broker has to acknowledge a message."""
 BURST = 10.0
@@ -102,7 +104,7 @@ class _Door:
             raise _away()
         identity, part = _named(request, source.identity), _named(request, source.part)
         device = request.path_params.get("device", "").strip("/")
-        body = content(request, await read(request, source.max_bytes))
+        body = content(request, await read(request, source.max_bytes + (PICTURES if source.camera else 0)))
         if (body.type or "").startswith("multipart/") and not source.camera:
             raise Refused(415, "multipart bodies are for cameras, expected the message itself")
         payload = await run_in_threadpool(self._stripped, body, source) if source.camera else body.payload

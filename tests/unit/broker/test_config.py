@@ -41,7 +41,7 @@ def test_sources_carry_what_the_pipeline_needs():
     assert (sensor.max_future, sensor.max_age, sensor.max_bytes) == (300, 60, 1 << 20)
     assert sensor.timezone == ZoneInfo("UTC")
     assert not sensor.personal
-    assert (camera.camera, camera.personal, camera.max_bytes) == ("milesight", True, 16 << 20)
+    assert (camera.camera, camera.personal, camera.max_bytes) == ("milesight", True, 8 << 20)
     assert camera.timezone == ZoneInfo("Europe/Brussels")
 
 
