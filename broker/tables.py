@@ -153,7 +153,7 @@ class SourceTable(Table):
     thing: Annotated[str, AfterValidator(_template)] | None = None
     personal: bool = False
     max_bytes: Count | None = None
-    """Larger messages are rejected; 1 MiB if absent, 8 MiB for a camera (its pictures at the push door come on top)."""
+    """Larger messages are rejected; 1 MiB if absent, 8 MiB for a camera (pictures at the push door on top)."""
     max_future: Period = timedelta(hours=1)
     max_age: Period | None = None
     allow: Annotated[list[str] | str | bool, BeforeValidator(_allow)] = True
