@@ -7,7 +7,7 @@ answer and its ETag are of the same moment however long the answer takes.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from threading import BoundedSemaphore
 from typing import Any, NamedTuple
@@ -25,6 +25,8 @@ from opendata.query import Selection
 EXPORTS = 8
 """Exports that may run at one time; each holds a connection as long as its reader reads."""
 CHART_BINS = 48
+HOUR = timedelta(hours=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 __all__ = [
     "Catalogue",
@@ -51,6 +53,8 @@ class Feed(NamedTuple):
     window: str | None
     """ISO 8601 length of its buckets, None under policy raw."""
     statistics: list[str]
+    properties: list[str]
+    """Keys and patterns that it selects by, in the order of the configuration."""
 
     def title(self, language: str) -> str:
         """The title in this language, or in the one there is."""
@@ -84,13 +88,14 @@ class Page(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """Means of one property: {thing: [(start of the bin, mean)]} in [start, end)."""
+    """Means of one property: {thing: [(start of the bin, mean)]} in [start, end); totals an hour if `hourly`."""
 
     property: str
     unit: str
     start: datetime
     end: datetime
     lines: dict[str, list[tuple[datetime, float]]]
+    hourly: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ class Catalogue:
             tier=table.tier,
             window=None if raw else periods.write(window(table)),
             statistics=[] if raw else statistics(table),
+            properties=table.property,
         )
 
 
@@ -202,31 +208,37 @@ class Snapshot:
     def chart(self, feed: Feed, property_: str, hours: int = 24) -> Chart | None:
         """The means of a property over the feed's last hours, per thing; None if there are no numbers.
 
-        Computed once a minute, whoever asks.
+        Amounts of unequal intervals have no mean: of them it is totals of whole hours. Computed once a
+        minute, whoever asks.
         """
-        last = self.span(feed).to
-        if last is None:
+        span = self.span(feed)
+        if span.from_ is None or span.to is None:
             return None
-        width = timedelta(hours=hours) / CHART_BINS
-        end = last - (last - datetime(1970, 1, 1, tzinfo=last.tzinfo)) % width + width
-        key = (feed.id, property_, hours, last.replace(second=0, microsecond=0))
+        key = (feed.id, property_, hours, span.to.replace(second=0, microsecond=0))
         if key not in self.catalogue.charts:
             if len(self.catalogue.charts) > 256:
                 self.catalogue.charts.clear()
-            self.catalogue.charts[key] = self._chart(
-                feed, property_, Interval(end - width * CHART_BINS, end), width
-            )
+            known = vocabulary.load().find(property_)
+            rule = known.averaging if known else "arithmetic"
+            whole = _whole_hours(span.from_, span.to, hours)
+            if rule == "sum" and feed.window is None and whole:
+                found = self._chart(feed, property_, whole, HOUR, None)
+            else:
+                width = timedelta(hours=hours) / CHART_BINS
+                end = span.to - (span.to - EPOCH) % width + width
+                found = self._chart(feed, property_, Interval(end - timedelta(hours=hours), end), width, rule)
+            self.catalogue.charts[key] = found
         return self.catalogue.charts[key]
 
-    def _chart(self, feed: Feed, property_: str, interval: Interval, width: timedelta) -> Chart | None:
+    def _chart(
+        self, feed: Feed, property_: str, interval: Interval, width: timedelta, rule: str | None
+    ) -> Chart | None:
         shown = (None, *feed.statistics[:1])
         members = [
             one
             for one in self.datastreams(feed)
             if one.property == property_ and one.current and one.statistic in shown
         ]
-        known = vocabulary.load().find(property_)
-        rule = known.averaging if known else "arithmetic"
         lines: dict[str, list[tuple[datetime, float]]] = {}
         for moment, thing, value in published.chart(
             self.connection, feed.id, [one.id for one in members], interval, width, rule
@@ -234,7 +246,7 @@ class Snapshot:
             lines.setdefault(thing, []).append((moment, value))
         if not lines or interval.from_ is None or interval.to is None:
             return None
-        return Chart(property_, members[0].unit, interval.from_, interval.to, lines)
+        return Chart(property_, members[0].unit, interval.from_, interval.to, lines, hourly=rule is None)
 
     def _members(self, feed: Feed, selection: Selection) -> list[Datastream]:
         return [
@@ -243,6 +255,13 @@ class Snapshot:
             if (not selection.things or one.thing in selection.things)
             and (not selection.properties or one.property in selection.properties)
         ]
+
+
+def _whole_hours(first: datetime, last: datetime, hours: int) -> Interval | None:
+    """The last hours that lie in between and are over; None if they are fewer than two."""
+    end = last - (last - EPOCH) % HOUR
+    start = max(end - hours * HOUR, first + (EPOCH - first) % HOUR)
+    return Interval(start, end) if end - start >= 2 * HOUR else None
 
 
 def quality(flags: int) -> str:

@@ -178,11 +178,16 @@ def export(connection: Connection, feed: str, members: Sequence[int], interval: 
 
 
 def chart(
-    connection: Connection, feed: str, members: Sequence[int], interval: Interval, width: timedelta, rule: str
+    connection: Connection,
+    feed: str,
+    members: Sequence[int],
+    interval: Interval,
+    width: timedelta,
+    rule: str | None,
 ) -> list[tuple[datetime, str, float]]:
-    """(bin start, thing, mean) of these members in bins of `width`, averaged by the vocabulary's rule."""
+    """(bin start, thing, mean) of these members in bins of `width`, by the vocabulary's rule; None: totals."""
     return connection.execute(
-        f"""select date_bin(%s, o.phenomenon_start, %s) as bin, d.thing, {mean(rule)}
+        f"""select date_bin(%s, o.phenomenon_start, %s) as bin, d.thing, {mean(rule) if rule else "sum(v)"}
             from published_observation o
             join published_datastream d on d.feed = o.feed and d.id = o.datastream_id
             cross join lateral (select o.result_number as v) value

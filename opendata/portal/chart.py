@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from opendata.catalogue import Chart
 from opendata.portal.html import Content, Markup, element, text
-from opendata.portal.words import label, number, unit
+from opendata.portal.words import label, number, rate, unit
 
 Points: TypeAlias = Sequence[tuple[datetime, float]]
 
@@ -38,6 +38,8 @@ class Scale(NamedTuple):
     end: datetime
     low: float
     high: float
+    step: float
+    """Between two lines of the grid."""
 
     def x(self, time: datetime) -> float:
         """Where a time lies."""
@@ -89,7 +91,8 @@ def _svg(chart: Chart, scale: Scale, zone: tzinfo, drawn: Content) -> Markup:
 
 def _title(chart: Chart) -> str:
     values = [value for points in chart.lines.values() for _, value in points]
-    shown = f"{number(min(values))} – {number(max(values))} {unit(chart.unit)}"
+    measured = rate(chart.unit) if chart.hourly else unit(chart.unit)
+    shown = f"{number(min(values))} – {number(max(values))} {measured}"
     return f"{label(chart.property)}: {shown}, {len(chart.lines)} meetpunten / things, 24 u / h"
 
 
@@ -98,7 +101,7 @@ def _scale(chart: Chart, frame: Frame) -> Scale:
     low, high = min(values), max(values)
     step = nice((high - low) / 4 or abs(high) / 4 or 1)
     low, high = floor(low / step) * step, ceil(high / step) * step
-    return Scale(frame, chart.start, chart.end, low, high if high > low else low + step)
+    return Scale(frame, chart.start, chart.end, low, high if high > low else low + step, step)
 
 
 def nice(rough: float) -> float:
@@ -109,11 +112,10 @@ def nice(rough: float) -> float:
 
 def _grid(scale: Scale) -> list[Markup]:
     frame = scale.frame
-    step = nice((scale.high - scale.low) / 4)
-    count = round((scale.high - scale.low) / step)
+    count = round((scale.high - scale.low) / scale.step)
     marks = []
     for place in range(count + 1):
-        value = scale.low + place * step
+        value = scale.low + place * scale.step
         y = scale.y(value)
         marks.append(element("line", x1=frame.left, x2=frame.width - frame.right, y1=y, y2=y, class_="grid"))
         marks.append(

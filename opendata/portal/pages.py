@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from opendata import answers
-from opendata.catalogue import Catalogue, Datastream, Feed, Shown, Snapshot
+from opendata.catalogue import Catalogue, Chart, Datastream, Feed, Shown, Snapshot, Thing
 from opendata.portal import chart, words
 from opendata.portal.html import Content, Markup, element, text
 from opendata.portal.words import both
@@ -21,7 +21,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 CARD = chart.Frame(340, 165, left=34, right=8)
-WIDE = chart.Frame(920, 260)
+WIDE = chart.Frame(760, 260, left=52)
 CHARTS = 6
 """Properties of a feed that get a chart."""
 ROWS = 300
@@ -83,10 +83,11 @@ def feed_page(catalogue: Catalogue, feed: Feed) -> Markup:
     """One feed: what it is, charts, latest values, and how to get the data."""
     with catalogue.open() as snapshot:
         members = snapshot.datastreams(feed)
+        names = _names(snapshot.things(feed))
         body = [
-            _charts(snapshot, feed, members),
+            _charts(snapshot, feed, members, names),
             _downloads(snapshot, feed),
-            _table(snapshot.latest(feed), catalogue),
+            _table(snapshot.latest(feed), catalogue, names),
         ]
         head = _feed_head(snapshot, feed, members)
     title = f"{feed.title('nl')} – {catalogue.config.city.name}"
@@ -122,8 +123,8 @@ def _card(snapshot: Snapshot, feed: Feed) -> Markup:
     last = snapshot.span(feed).to
     facts = element(
         "p",
-        element("span", f"{things} ", both("meetpunten", "things")) if things else None,
-        element("span", words.moment(last, catalogue.config.zone)) if last else None,
+        element("span", f"{words.number(things)} ", both("meetpunten", "things")) if things else None,
+        element("span", words.moment(last, catalogue.config.zone, brief=True)) if last else None,
         class_="facts",
     )
     return element(
@@ -143,23 +144,24 @@ def _english(feed: Feed) -> Markup | None:
 
 
 def _small_chart(snapshot: Snapshot, feed: Feed, members: list[Datastream]) -> Markup:
-    for key in _keys(members):
+    for key in _keys(feed, members):
         if (found := snapshot.chart(feed, key)) is not None:
-            caption = element("figcaption", _property(key, found.unit))
+            caption = element("figcaption", _property(found))
             drawn = chart.overview(found, snapshot.catalogue.config.zone, CARD)
             return element("figure", caption, drawn)
     return element("p", both("Nog geen metingen.", "No measurements yet."), class_="empty")
 
 
-def _charts(snapshot: Snapshot, feed: Feed, members: list[Datastream]) -> list[Markup]:
-    found = [snapshot.chart(feed, key) for key in _keys([one for one in members if one.current])[:CHARTS]]
+def _charts(snapshot: Snapshot, feed: Feed, members: list[Datastream], names: dict[str, str]) -> list[Markup]:
+    shown = _keys(feed, [one for one in members if one.current])[:CHARTS]
+    found = [snapshot.chart(feed, key) for key in shown]
     zone = snapshot.catalogue.config.zone
     drawn = [
         element(
             "figure",
-            element("figcaption", _property(one.property, one.unit)),
+            element("figcaption", _property(one)),
             chart.lines(one, zone, WIDE),
-            _legend(list(one.lines)),
+            _legend([names.get(thing, thing) for thing in one.lines]),
         )
         for one in found
         if one is not None
@@ -171,22 +173,32 @@ def _charts(snapshot: Snapshot, feed: Feed, members: list[Datastream]) -> list[M
 def _legend(things: list[str]) -> Markup:
     shown = [element("li", name, class_=f"c{place}") for place, name in enumerate(things[: chart.COLOURS])]
     rest = len(things) - len(shown)
-    more = element("li", f"+ {rest} ", both("andere", "others"), class_="rest") if rest > 0 else None
+    more = element("li", f"+ {words.number(rest)} ", both("andere", "others"), class_="rest") if rest > 0 else None
     return element("ul", shown, more, class_="legend")
 
 
-def _property(key: str, ucum: str) -> Markup:
-    shown = words.unit(ucum)
-    return text(
-        both(words.label(key), words.label(key, "en")), element("span", shown, class_="unit") if shown else None
-    )
+def _property(one: Chart) -> Markup:
+    shown = words.rate(one.unit) if one.hourly else words.unit(one.unit)
+    label, english = words.label(one.property), words.label(one.property, "en")
+    return text(both(label, english), element("span", shown, class_="unit") if shown else None)
 
 
-def _keys(members: list[Datastream]) -> list[str]:
-    """The properties of a feed, those of most datastreams first, what concerns the device last."""
+def _keys(feed: Feed, members: list[Datastream]) -> list[str]:
+    """The properties of a feed as it names them, then those of most datastreams, what concerns the device last."""
     counts = Counter(one.property for one in members)
     service = {"batteryLevel", "batteryVoltage", "rssi", "snr", "signalStrength"}
-    return sorted(counts, key=lambda key: (key in service, -counts[key], key))
+    place = {key: number for number, key in enumerate(feed.properties)}
+    return sorted(counts, key=lambda key: (key in service, place.get(key, len(place)), -counts[key], key))
+
+
+def _names(things: list[Thing]) -> dict[str, str]:
+    """What people call things, by identity; a name that several have says which one it is."""
+    many = Counter(one.name for one in things)
+    return {
+        one.identity: one.name if many[one.name] == 1 else f"{one.name} ({one.identity})"
+        for one in things
+        if one.name and one.name != one.identity
+    }
 
 
 def _feed_head(snapshot: Snapshot, feed: Feed, members: list[Datastream]) -> Markup:
@@ -198,8 +210,8 @@ def _feed_head(snapshot: Snapshot, feed: Feed, members: list[Datastream]) -> Mar
     )
     facts = (
         (both("Toont", "Shows"), words.policy(feed.window, feed.statistics)),
-        (both("Meetpunten", "Things"), str(len({one.thing for one in members}))),
-        (both("Reeksen", "Datastreams"), str(len(members))),
+        (both("Meetpunten", "Things"), words.number(len({one.thing for one in members}))),
+        (both("Reeksen", "Datastreams"), words.number(len(members))),
         (both("Periode", "Period"), period),
     )
     return element(
@@ -234,15 +246,15 @@ def _command(line: str) -> Markup:
     return element("div", element("pre", element("code", line), tabindex="0"), button, class_="command")
 
 
-def _table(latest: list[Shown], catalogue: Catalogue) -> Markup | None:
+def _table(latest: list[Shown], catalogue: Catalogue, names: dict[str, str]) -> Markup | None:
     if not latest:
         return None
     titles = (("Meetpunt", "Thing"), ("Eigenschap", "Property"), ("Waarde", "Value"), ("Tijd", "Time"))
     head = element("tr", [element("th", both(*one), scope="col") for one in titles])
-    rows = [_row(one, catalogue) for one in latest[:ROWS]]
+    rows = [_row(one, catalogue, names.get(one.thing, one.thing)) for one in latest[:ROWS]]
     rest = len(latest) - len(rows)
     more = (
-        element("p", f"+ {rest} ", both("andere reeksen", "other datastreams"), class_="facts")
+        element("p", f"+ {words.number(rest)} ", both("andere reeksen", "other datastreams"), class_="facts")
         if rest > 0
         else None
     )
@@ -251,7 +263,7 @@ def _table(latest: list[Shown], catalogue: Catalogue) -> Markup | None:
     return element("section", heading, element("div", table, class_="scroll", tabindex="0"), more, class_="latest")
 
 
-def _row(one: Shown, catalogue: Catalogue) -> Markup:
+def _row(one: Shown, catalogue: Catalogue, name: str) -> Markup:
     extra = one.datastream.removeprefix(f"{one.thing}/{one.property}").lstrip("/")
     shown: Content = words.value(one.result, one.unit)
     if one.status != "published":
@@ -262,7 +274,7 @@ def _row(one: Shown, catalogue: Catalogue) -> Markup:
         )
     return element(
         "tr",
-        element("th", one.thing, scope="row"),
+        element("th", name, scope="row", title=one.thing),
         element("td", words.label(one.property), element("small", f" {extra}") if extra else None),
         element("td", shown, element("small", f" {one.quality}") if one.quality else None, class_="value"),
         element("td", words.moment(one.start, catalogue.config.zone)),

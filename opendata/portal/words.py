@@ -40,9 +40,17 @@ def unit(ucum: str) -> str:
     return UNITS.get(ucum, ucum)
 
 
+def rate(ucum: str) -> str:
+    """The unit of a total an hour."""
+    return f"{unit(ucum)}/u" if unit(ucum) else "per uur"
+
+
 def number(value: float) -> str:
     """A number with a comma and about four digits."""
-    shown = f"{value:,.0f}".replace(",", "\u202f") if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 999.95:
+        shown = f"{value:,.0f}".replace(",", "\u202f")
+    else:
+        shown = f"{value:.4g}" if abs(value) >= 0.0001 else f"{value:.7f}".rstrip("0").rstrip(".")
     return shown.replace(".", ",").replace("-", "\u2212")
 
 
@@ -61,9 +69,9 @@ def label(key: str, language: str = "nl") -> str:
     return known.labels.get(language, key) if known else key
 
 
-def moment(time: datetime, zone: tzinfo) -> Markup:
-    """A time as the city's clock shows it."""
-    shown = time.astimezone(zone).strftime("%d/%m/%Y %H:%M")
+def moment(time: datetime, zone: tzinfo, *, brief: bool = False) -> Markup:
+    """A time as the city's clock shows it; brief is without the year."""
+    shown = time.astimezone(zone).strftime("%d/%m %H:%M" if brief else "%d/%m/%Y %H:%M")
     return element("time", shown, datetime=time.isoformat())
 
 

@@ -46,6 +46,7 @@ title = { nl = "Leeg", en = "Empty" }
 source = ["nobody"]
 """
 )
+HOUR = timedelta(hours=1)
 HEADER = "phenomenonTime,thing,observedProperty,result,unit,datastream,phenomenonTimeEnd,quality,status"
 
 
@@ -349,6 +350,31 @@ def test_pages_load_nothing_from_elsewhere(client):
             if one.startswith("http"):
                 assert client.get(one).status_code == 200
     assert client.get("/").text.count("<article") == 3
+
+
+def test_counts_of_unequal_intervals_are_charted_as_totals_of_whole_hours(database, city, advance):
+    stream = city.datastream("z1", "bicycleCount", "1")
+    rows = [(stream, T0 + i * 15 * MINUTE, 15, 0, T0 + (i + 1) * 15 * MINUTE) for i in range(8)]
+    rows += [(stream, T0 + 2 * HOUR + i * MINUTE, 1, 0, T0 + 2 * HOUR + (i + 1) * MINUTE) for i in range(70)]
+    city.observe(rows)
+    feeds = '[[feed]]\nid = "bikes"\ntitle = "Fietsen"\nproperty = ["bicycleCount"]'
+    advance(T0 + 4 * HOUR, feeds)
+    store = Database(database.serve, role="citybroker_serve")
+    shown = catalogue.Catalogue(config(feeds), store, "http://data.example")
+    try:
+        with shown.open() as snapshot:
+            drawn = snapshot.chart(shown.feed("bikes"), "bicycleCount")
+    finally:
+        store.close()
+    assert drawn.hourly
+    assert drawn.lines == {"z1": [(T0 + hours * HOUR, 60) for hours in range(3)]}
+
+
+def test_people_read_names_of_things(city, client):
+    city.connection.execute("update thing set name = 'Zennegat <1>' where identity = 's1'")
+    page = client.get("/feeds/air", headers={"Accept": "text/html"}).text
+    assert '<th scope="row" title="s1">Zennegat &lt;1&gt;</th>' in page
+    assert '<li class="c1">Zennegat &lt;1&gt;</li>' in page or '<li class="c0">Zennegat &lt;1&gt;</li>' in page
 
 
 def test_aggregates_are_cells_and_nothing_else(client):

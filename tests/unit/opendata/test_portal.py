@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from opendata import catalogue
 from opendata.catalogue import Chart
 from opendata.portal import chart, words
 from opendata.portal.html import Markup, element, text
@@ -38,6 +39,9 @@ def test_attributes_are_written_as_html_has_them():
         (12.345, "Cel", "12,35\u00a0°C"),
         (-3, "1", "\u22123"),
         (12345.6, "", "12\u202f346"),
+        (999.96, "1", "1\u202f000"),
+        (0.00001234, "", "0,0000123"),
+        (0, "1", "0"),
         (True, "", "ja / yes"),
         ("open", "", "open"),
         (None, "dB", "–"),
@@ -74,6 +78,33 @@ def test_any_chart_is_drawn_within_its_frame(values):
                 x, y = map(float, point.split(","))
                 assert 0 <= x <= FRAME.width
                 assert -1 <= y <= FRAME.height + 1
+
+
+@given(st.lists(numbers, min_size=1, max_size=48))
+def test_the_grid_reaches_over_all_values(values):
+    drawn = Chart("airTemperature", "Cel", T0, T0 + 48 * HALF, {"s": [(T0, value) for value in values]})
+    tree = etree.fromstring(chart.lines(drawn, ZONE, FRAME).encode())
+    rules = [float(one.attrib["y1"]) for one in tree.iter("line")]
+    for point in tree.find("polyline").attrib["points"].split():
+        assert min(rules) - 0.2 <= float(point.split(",")[1]) <= max(rules) + 0.2
+    assert 2 <= len(rules) <= 7
+
+
+@pytest.mark.parametrize(
+    ("minutes", "whole"),
+    [(59, None), (150, None), (190, (1, 3)), (60 * 30 + 5, (6, 30)), (60 * 48, (24, 48))],
+)
+def test_totals_are_of_hours_that_are_over_and_were_seen_whole(minutes, whole):
+    first = T0 + timedelta(minutes=1) if minutes < 200 else T0
+    found = catalogue._whole_hours(first, T0 + timedelta(minutes=minutes), 24)
+    assert found == (whole and (T0 + timedelta(hours=whole[0]), T0 + timedelta(hours=whole[1])))
+
+
+def test_totals_say_that_they_are_an_hours():
+    assert words.rate("mm") == "mm/u"
+    assert words.rate("1") == "per uur"
+    drawn = Chart("precipitation", "mm", T0, T0 + 4 * HALF, {"s": [(T0, 1.0)]}, hourly=True)
+    assert "mm/u" in chart.overview(drawn, ZONE, FRAME)
 
 
 def test_lines_break_where_nothing_was_measured():
