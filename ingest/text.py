@@ -5,7 +5,7 @@ from io import StringIO
 
 from broker.errors import BadMessage
 
-MAX_CELLS = 50_000
+MAX_CELLS = 20_000
 """Cells that one message may hold."""
 _DELIMITERS = (";", "\t", ",", "|")
 

@@ -7,6 +7,7 @@ sensor's code.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from broker.errors import BadMessage
@@ -87,45 +88,69 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
 
 
 def _measure(row: Mapping[str, Any], message: Message, source: Source) -> list[Item]:
-    levels = message.topic.split("/")
-    named = row.get("id_wasp", row.get("idWasp"))
-    if type(named) is not str and ("sensor" not in row or len(levels) < 2):
-        raise BadMessage("id_wasp: expected a string, found none", reason="identity")
-    thing = named if type(named) is str else levels[-2]
-    code = text_or(row.get("sensor"), "" if "sensor" in row else levels[-1]).strip()
+    thing, code = row.get("id_wasp"), row.get("sensor")
+    if type(thing) is not str or type(code) is not str:
+        thing, code = _named(row, message.topic.split("/"))
+    when = row.get("timestamp") or next((row[key] for key in _TIMES if row.get(key)), None)
+    time = None if when is None else moment(when, source.timezone, "timestamp")
+    value = row.get("value")
+    if value is None and "value" not in row:
+        raise BadMessage("value: expected a number, found none")
+    if type(value) is dict or type(value) is list:
+        raise BadMessage("value: expected a number, found a structure")
+    name, qualifier, unit, special = _meaning(code)
+    number = _number(value)
+    if special or number is None:
+        return _special(Reading(thing, code, 0.0, time), name, unit, value)
+    if unit == "Pa" and number < 2000:
+        unit = "hPa" if number > 200 else "kPa"
+    return [Reading(thing, name, number, time, unit, None, qualifier)]
+
+
+@lru_cache(maxsize=1024)
+def _meaning(code: str) -> tuple[str, str, str | None, bool]:
+    """Return property, qualifier and unit of a sensor's code; and whether its values are no numbers."""
+    upper = code.strip().upper()
+    name, unit = _CODES.get(upper) or (code.strip(), None)
+    if upper in _CODES:
+        name, _, qualifier = name.partition(".")
+        return name, qualifier, unit, False
+    return name, "", None, upper in _UNTAKEN or upper in {"GPS", "LOC", "RSSI"}
+
+
+def _named(row: Mapping[str, Any], levels: list[str]) -> tuple[str, str]:
+    """Return device and sensor from the topic `meshlium…/SCP4/TC`, where the payload does not tell."""
+    thing, code = row.get("id_wasp"), row.get("sensor")
+    if type(thing) is not str:
+        if "value" not in row or "timestamp" not in row or len(levels) < 2:
+            raise BadMessage("id_wasp: expected a string, found none", reason="identity")
+        thing = levels[-2]
+    code = text_or(code, "" if "sensor" in row else levels[-1])
     if not code:
         raise BadMessage("sensor: expected its code, found none")
-    if "value" not in row:
-        raise BadMessage("value: expected a number, found none")
-    when = next((row[key] for key in _TIMES if row.get(key) not in (None, "")), None)
-    time = None if when is None else moment(when, source.timezone, "timestamp")
-    return _value(Reading(thing, code, 0.0, time), row["value"])
+    return thing, code
 
 
-def _value(base: Reading, value: Any) -> list[Item]:
-    code = base.name.upper()
+def _special(base: Reading, name: str, unit: str | None, value: Any) -> list[Item]:
+    """Take a position, a signal or a text."""
+    code = base.name.strip().upper()
     if code in {"GPS", "LOC"}:
         north, _, east = text_or(value).replace(",", ";").partition(";")
         return [place(base.thing, north, east, base.time)]
-    if code == "RSSI":
-        return [Signal(base.thing, {"rssi": float(value)})] if _is_number(value) else []
-    if code in _UNTAKEN or value is None or value == "":
-        return [Skipped(base.name, "no measurement" if code in _UNTAKEN else "null")]
+    number = _number(value)
+    if code == "RSSI" and number is not None:
+        return [Signal(base.thing, {"rssi": number})]
+    if code in _UNTAKEN or code == "RSSI":
+        return [Skipped(base.name, "no measurement")]
+    if value is None or value == "":
+        return [Skipped(base.name, "null")]
     if code == "WV" and text_or(value).upper() in _SIDES:
         return [base._replace(name="windDirection", value=_SIDES.index(value.upper()) * 22.5, unit="deg")]
-    if type(value) in {dict, list}:
-        raise BadMessage("value: expected a number, found a structure")
-    name, unit = _CODES.get(code) or (base.name, None)
-    if name == "atmosphericPressure" and _is_number(value) and float(value) < 2000:
-        unit = "hPa" if float(value) > 200 else "kPa"
-    name, _, qualifier = name.partition(".") if code in _CODES else (name, "", "")
-    number = float(value) if _is_number(value) else value
-    return [base._replace(name=name, value=number, unit=unit, qualifier=qualifier)]
+    return [base._replace(name=name, value=value, unit=unit)]
 
 
-def _is_number(value: Any) -> bool:
+def _number(value: Any) -> float | None:
     try:
-        float(value)
+        return None if type(value) is bool else float(value)
     except (TypeError, ValueError):
-        return False
-    return type(value) is not bool
+        return None

@@ -9,7 +9,7 @@ is meant.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from broker.errors import BadMessage
@@ -102,7 +102,7 @@ def _module(row: Mapping[str, Any], where: tuple[float, float] | None) -> list[I
 def _take(
     found: list[Item], thing: str, key: str, value: Any, time: datetime | None, *, outdoor: bool = False
 ) -> None:
-    name, unit, qualifier = _NAMES.get(key.replace("_", "").lower(), ("", "", ""))
+    name, unit, qualifier = _meaning(key)
     if not name:
         return
     if type(value) not in _NUMBERS:
@@ -112,6 +112,12 @@ def _take(
     else:
         name = "airTemperature" if outdoor and name == "temperature" else name
         found.append(Reading(thing, name, value, time, unit, None, qualifier))
+
+
+@lru_cache(maxsize=1024)
+def _meaning(key: str) -> tuple[str, str, str]:
+    """Return name, unit and qualifier of `WindStrength` or `wind_strength`; no name for what is not taken."""
+    return _NAMES.get(key.replace("_", "").lower(), ("", "", ""))
 
 
 def _public(measures: Mapping[str, Any], where: tuple[float, float] | None) -> list[Item]:

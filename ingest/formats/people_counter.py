@@ -42,6 +42,7 @@ _PERSONAL = frozenset(
     }
 )  # fmt: skip
 """Names of what tells of one person; of these a number (`persons`) is a count."""
+_PERSONS = frozenset({"personid", "trackid", "faceid", "hashedmac"})
 _SENSORS = (
     "sensor", "sensorid", "device", "deviceid", "devicesn", "serialnumber", "serial", "mac", "camera", "cameraid",
     "counter", "counterid", "locationid", "devicename", "name",
@@ -49,7 +50,6 @@ _SENSORS = (
 _STARTS = ("timestampstart", "starttime", "start", "from", "periodstart", "begintime")
 _ENDS = ("timestampend", "endtime", "end", "to", "periodend", "stoptime")
 _NUMBERS = (int, float)
-_DATED = {*_STARTS, "timestamp", "time"}
 _ENVELOPES = ("end_device_ids", "deviceInfo", "specversion", "@context")
 """Keys of messages that are of another format, whatever they carry."""
 _MAX_DEPTH = 8
@@ -107,31 +107,42 @@ def _message(row: Mapping[str, Any], source: Source) -> list[Item]:
 
 def _scope(row: Mapping[str, Any], source: Source) -> _Scope:
     """Find sensor and interval under their usual names, also one object deeper."""
-    named = _named(row)
-    thing = next((str(named[key]) for key in _SENSORS if type(named.get(key)) in {str, int}), "")
-    return _Scope(thing, *_interval(named, source))
+    found = _found(row)
+    thing = found.get("sensor", (0, ""))[1]
+    return _Scope(str(thing), *_interval(found, source))
 
 
-def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = {}
+def _found(row: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
+    """Return sensor, start, end and interval, each with the rank of the name that it stood under."""
+    found: dict[str, tuple[int, Any]] = {}
     for key, value in row.items():
-        if type(value) is dict:
-            named.update((plain(name), one) for name, one in value.items())
-        named[plain(key)] = value
-    return named
+        for name, one in value.items() if type(value) is dict else ((key, value),):
+            what, rank = _meant(name)
+            if not what or one is None or (what in found and found[what][0] <= rank):
+                continue
+            if what != "sensor" or type(one) in {str, int}:
+                found[what] = rank, one
+    return found
 
 
-def _interval(named: Mapping[str, Any], source: Source) -> tuple[datetime | None, datetime | None]:
+@lru_cache(maxsize=4096)
+def _meant(key: str) -> tuple[str, int]:
+    """Tell what a key tells of the message, and how well: a plain time is a start, if there is no better."""
+    name = plain(key)
+    for what, names in (("sensor", _SENSORS), ("start", _STARTS), ("end", _ENDS), ("interval", ("interval",))):
+        if name in names:
+            return what, names.index(name)
+    return ("start", len(_STARTS)) if role(key) == "time" else ("", 0)
+
+
+def _interval(found: Mapping[str, tuple[int, Any]], source: Source) -> tuple[datetime | None, datetime | None]:
     """Return start and end; a time alone is the start."""
-    start = next((named[key] for key in _STARTS if named.get(key) is not None), None)
-    if start is None:
-        start = next((value for key, value in named.items() if role(key) == "time" and value is not None), None)
-    if start is None:
+    if "start" not in found:
         return None, None
-    time, length = moment(start, source.timezone), named.get("interval")
-    stop = next((named[key] for key in _ENDS if named.get(key) is not None), None)
-    if stop is not None:
-        return time, moment(stop, source.timezone, "end")
+    time = moment(found["start"][1], source.timezone)
+    if "end" in found:
+        return time, moment(found["end"][1], source.timezone, "end")
+    length = found["interval"][1] if "interval" in found else None
     if isinstance(length, int | float) and 0 < length <= 86400:
         return time, time + timedelta(seconds=length)
     return time, None
@@ -158,7 +169,7 @@ def _direction(found: list[Item], one: Mapping[str, Any], scope: _Scope) -> None
         found.append(Reading(scope.thing, "medianWalkingSpeed", speed, scope.time, "m/s", scope.end, name))
     elif speed is None:
         found.append(Skipped("median_speed", "null"))
-    found += [Skipped(key, "personal") for key in one if plain(key) in _PERSONAL and one[key]]
+    found += [Skipped(key, "personal") for key in one if _key(key) in _PERSONAL and one[key]]
 
 
 def _metric(found: list[Item], row: Mapping[str, Any], scope: _Scope) -> None:
@@ -203,8 +214,8 @@ def _walk(
     if _is_person(node):
         found.append(Skipped("person", "personal"))
         return
-    side = _side(text_or(node.get("name")))
-    if side is not None and "value" in node:
+    side = _side(text_or(node["name"])) if "name" in node and "value" in node else None
+    if side is not None:
         _named_count(found, side, side or "count", node["value"], scope, where)
         return
     for key, value in node.items():
@@ -220,7 +231,7 @@ def _items(
     found: list[Item], key: str, items: list[Any], scope: _Scope, where: str, source: Source, depth: int
 ) -> None:
     """Walk through lines, zones or intervals: told apart by name, number or time, else by index."""
-    if plain(key) in _PERSONAL and items:
+    if _key(key) in _PERSONAL and items:
         found.append(Skipped(key, "personal"))
         return
     for index, item in enumerate(items, 1):
@@ -229,16 +240,16 @@ def _items(
         own = next(
             (str(item[name]) for name in ("name", "line", "zone") if type(item.get(name)) in {str, int}), ""
         )
-        time, end = _interval(_named(item), source) if {plain(name) for name in item} & _DATED else (None, None)
+        time, end = _interval(_found(item), source)
         inner = scope._replace(time=time, end=end) if time else scope
-        if _side(own) is None and not time and plain(key) != "counts":
+        if _side(own) is None and not time and _key(key) != "counts":
             own = own or f"{key}.{index}"
         _walk(found, item, inner, where if _side(own) is not None else _step(where, own), source, depth)
 
 
 def _named_count(found: list[Item], side: str, key: str, value: Any, scope: _Scope, where: str) -> None:
     """Append a count under what its name says: passed since, ever or present."""
-    total = "total" in where.split(".") or plain(key).startswith("total")
+    total = "total" in where.split(".") or _key(key).startswith("total")
     name = "peoplePresent" if side == "inside" else "peopleTotal" if total else "peopleCount"
     _count(found, key, value, scope, ".".join(filter(None, (where, "" if side == "inside" else side))), name)
 
@@ -252,15 +263,20 @@ def _side(key: str) -> str | None:
     return _SIDES.get(plain(key))
 
 
+@lru_cache(maxsize=4096)
+def _key(key: str) -> str:
+    return plain(key)
+
+
 def _is_person(node: Mapping[str, Any]) -> bool:
-    return any(plain(str(key)) in {"personid", "trackid", "faceid", "hashedmac"} for key in node)
+    return any(map(_PERSONS.__contains__, map(_key, node)))
 
 
 def _check(row: Mapping[str, Any], found: list[Item], scope: _Scope) -> None:
     """Refuse what only happens to have a key such as `count`."""
     if _has_persons(found):
         return
-    known = {plain(key) for key in row} & _SIDES.keys()
+    known = {_key(key) for key in row} & _SIDES.keys()
     if not (scope.thing or scope.time) and known <= _BARE:
         raise BadMessage("payload: expected counts of people with a sensor and a time, found a number alone")
     if not any(isinstance(item, Reading) for item in found):

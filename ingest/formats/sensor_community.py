@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 from broker.errors import BadMessage
@@ -130,9 +130,10 @@ def _values(values: list[Any], thing: str, time: datetime | None) -> list[Item]:
     found: list[Item] = []
     gps: dict[str, Any] = {}
     for row in values:
-        kind, value = expect(row, dict, "sensordatavalues").get("value_type"), row.get("value")
+        kind = row.get("value_type") if type(row) is dict else None
         if type(kind) is not str:
             raise BadMessage("value_type: expected a string, found none")
+        value = row.get("value")
         if kind in {"GPS_lat", "GPS_lon", "latitude", "longitude"}:
             gps[kind[:7].lower()] = value
         elif kind == "signal":
@@ -148,7 +149,7 @@ def _values(values: list[Any], thing: str, time: datetime | None) -> list[Item]:
 
 
 def _take(found: list[Item], thing: str, kind: str, value: Any, time: datetime | None) -> None:
-    name, unit, qualifier, quantity = _meaning(kind)
+    name, unit, qualifier, nothing, full = _meaning(kind)
     if not name:
         return
     try:
@@ -156,29 +157,28 @@ def _take(found: list[Item], thing: str, kind: str, value: Any, time: datetime |
     except (TypeError, ValueError):
         found.append(Skipped(kind, "null" if value is None else "empty" if value == "" else "unavailable"))
         return
-    if isnan(number) or number == _NOTHING.get(name):
+    if number == nothing or isnan(number):
         found.append(Skipped(kind, "unavailable"))
         return
-    if name == "atmosphericPressure" and number < 2000:
+    if unit == "Pa" and number < 2000:
         unit = "hPa"  # forks of the firmware
-    end = _SATURATED.get(quantity)
-    flags = _RANGE if end is not None and qualifier in {"", "SDS"} and number >= end else 0
-    found.append(Reading(thing, name, number, time, unit, None, qualifier, flags))
+    found.append(Reading(thing, name, number, time, unit, None, qualifier, _RANGE if number >= full else 0))
 
 
 @lru_cache(maxsize=4096)
-def _meaning(kind: str) -> tuple[str, str | None, str, str]:
-    """Return name, unit, sensor and quantity of `BME280_temperature`; no name for what is no value."""
-    if kind in _OWN:
-        return "", None, "", kind
-    if kind in _TYPES:
-        return *_TYPES[kind], "", kind
-    sensor, _, quantity = kind.partition("_")
+def _meaning(kind: str) -> tuple[str, str | None, str, float | None, float]:
+    """Return what `BME280_temperature` is: name, unit, sensor, its value for nothing, and where it is saturated.
+
+    What is no measurement has no name.
+    """
+    sensor, _, quantity = ("", "", kind) if kind in _OWN or kind in _TYPES else kind.partition("_")
     if quantity in _OWN:
-        return "", None, sensor, quantity
-    if quantity in _TYPES:
-        return *_TYPES[quantity], sensor, quantity
-    return kind, None, "", kind
+        return "", None, "", None, inf
+    if quantity not in _TYPES:
+        return kind, None, "", None, inf
+    name, unit = _TYPES[quantity]
+    full = _SATURATED.get(quantity, inf) if sensor in {"", "SDS"} else inf
+    return name, unit, sensor, _NOTHING.get(name), full
 
 
 def _signal(thing: str, value: Any) -> list[Item]:

@@ -25,6 +25,7 @@ Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 _PREFIXES = ("tele", "stat", "cmnd")
 _KINDS = frozenset({"SENSOR", "STATE", "LWT", "RESULT", "LOGGING", "UPTIME", "MARGINS", "WAKEUP", "HASS_STATE"})
+_SCALES = {"C": "Cel", "F": "[degF]"}
 _UNITS = {"Temp": "TempUnit", "Pressure": "PressureUnit", "Speed": "SpeedUnit"}
 _NAMES: dict[str, tuple[str, str | None]] = {
     "Temperature": ("temperature", "Temp"),
@@ -84,6 +85,9 @@ _SILENT = frozenset(
     }
 )  # fmt: skip
 _NETWORK = ("SSId", "BSSId")
+_ANSWERS = ("StatusSNS", "StatusSTS")
+_IDS = ("mac", "Address", "Id")
+_SWITCHED = {"ON": True, "OFF": False}
 _EVENTS = (
     "IrReceived",
     "RfReceived",
@@ -102,31 +106,36 @@ class _Scope(NamedTuple):
 
     thing: str
     time: datetime | None
-    units: Mapping[str, str | None]
     flags: int
+    document: Mapping[str, Any]
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the sensors' values, or the state's voltage, switches and signal; everything else is ignored."""
     del state
-    levels = message.topic.split("/")
-    kind, thing = levels[-1], _device(levels)
-    ignored = _ignored(levels, kind)
+    kind, thing, ignored = _address(message.topic)
     if ignored:
         return [Ignored(ignored)]
     if kind.startswith("POWER"):
         return [_switch(thing, kind, text(message.payload))]
     document = expect(parse(message.payload), dict, "payload")
-    document = next(
-        (document[key] for key in ("StatusSNS", "StatusSTS") if type(document.get(key)) is dict), document
-    )
-    health = "Wifi" in document or "UptimeSec" in document or kind == "STATE"
+    for key in _ANSWERS:
+        if type(document.get(key)) is dict:
+            document = document[key]
+            break
     if kind not in _KINDS and not kind.startswith("STATUS") and "Time" not in document:
         raise BadMessage("Time: expected a Tasmota message, found none of its keys")
-    time, flags = _time(document, source)
-    scope = _Scope(thing, time, {name: _unit(document, key) for name, key in _UNITS.items()}, flags)
+    scope = _Scope(thing, *_time(document, source), document)
+    health = kind == "STATE" or "Wifi" in document or "UptimeSec" in document
     found = _health(document, scope) if health else _sensors(document, scope)
     return found or [Ignored("no value")]
+
+
+@lru_cache(maxsize=100_000)
+def _address(topic: str) -> tuple[str, str, str]:
+    """Return the kind of a message, its device, and why there is nothing to store ("" if there may be)."""
+    levels = topic.split("/")
+    return levels[-1], _device(levels), _ignored(levels, levels[-1])
 
 
 def _device(levels: list[str]) -> str:
@@ -139,7 +148,6 @@ def _device(levels: list[str]) -> str:
 
 
 def _ignored(levels: list[str], kind: str) -> str:
-    """Tell why a message on this topic has nothing to store; "" if it may have."""
     if "cmnd" in levels:
         return "command"
     if kind == "LWT":
@@ -148,16 +156,13 @@ def _ignored(levels: list[str], kind: str) -> str:
         return "discovery"
     if (kind.startswith("INFO") and kind[4:].isdigit()) or kind in {"LOGGING", "UPTIME", "MARGINS", "WAKEUP"}:
         return "device information"
-    return (
-        "status"
-        if kind.startswith("STATUS") and kind not in {"STATUS0", "STATUS8", "STATUS10", "STATUS11"}
-        else ""
-    )
+    answered = kind.startswith("STATUS") and kind not in {"STATUS0", "STATUS8", "STATUS10", "STATUS11"}
+    return "status" if answered else ""
 
 
 def _unit(document: Mapping[str, Any], key: str) -> str | None:
-    value = text_or(document.get(key))
-    return {"C": "Cel", "F": "[degF]"}.get(value, value) or None
+    value = document.get(key)
+    return _SCALES.get(value, value) if type(value) is str else None
 
 
 def _time(document: Mapping[str, Any], source: Source) -> tuple[datetime | None, int]:
@@ -204,42 +209,45 @@ def _zigbee(found: list[Item], devices: Mapping[str, Any], scope: _Scope) -> Non
 
 
 def _sensor(found: list[Item], sensor: str, values: Mapping[str, Any], scope: _Scope, depth: int) -> None:
-    qualifier = text_or(values.get("Id")) or text_or(values.get("Address")) or text_or(values.get("mac")) or sensor
+    qualifier = sensor
+    for key in _IDS:
+        if key in values:
+            qualifier = text_or(values[key]) or qualifier
     for key, value in values.items():
         if type(value) is dict:
             if depth < 3:
-                _sensor(found, f"{qualifier}.{key}" if qualifier else key, value, scope, depth + 1)
+                _sensor(found, _joined(qualifier, key), value, scope, depth + 1)
         elif type(value) is list:
             for index, item in enumerate(value, 1):
-                _take(found, f"{qualifier}.{index}" if qualifier else str(index), key, item, scope)
+                _take(found, _joined(qualifier, str(index)), key, item, scope)
         else:
             _take(found, qualifier, key, value, scope)
 
 
 def _take(found: list[Item], qualifier: str, key: str, value: Any, scope: _Scope) -> None:
     """Append one value. Of texts only numbers and switches are values."""
-    if key in _SILENT and not (key == "Speed" and qualifier):
-        return
-    if value is None:
-        found.append(Skipped(f"{qualifier}.{key}" if qualifier else key, "null"))
-        return
-    if type(value) is str and read_number(value) is None:
-        if value not in {"ON", "OFF"}:
-            return
-        value = value == "ON"
-    if type(value) not in {int, float, bool, str}:
-        return
     name, unit, own = _meaning(key, qualifier)
-    unit = scope.units[unit] if unit in _UNITS else unit
+    if not name:
+        return
+    kind = type(value)
+    if kind is not float and kind is not int and kind is not bool:
+        if value is None:
+            found.append(Skipped(_joined(qualifier, key), "null"))
+            return
+        if kind is not str or (read_number(value) is None and value not in _SWITCHED):
+            return
+        value = _SWITCHED.get(value, value)
+    if unit in _UNITS:
+        unit = _unit(scope.document, _UNITS[unit])
     found.append(Reading(scope.thing, name, value, scope.time, unit, None, own, scope.flags))
 
 
 @lru_cache(maxsize=4096)
 def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
-    """Return name, unit (or which of the message's units) and qualifier of a sensor's value."""
+    """Return name, unit (or which of the message's units) and qualifier of a value; no name for what is none."""
     stem = key.rstrip("0123456789")
-    if key == "Temperature" and sensor == "ESP32":
-        return "deviceTemperature", "Temp", ""
+    if key in _SILENT and not (key == "Speed" and sensor):
+        return "", None, ""
     if key == "Distance":
         return "distance", _LENGTHS.get(sensor.partition("-")[0], "mm"), sensor
     if stem in {"POWER", "Switch"}:
@@ -249,9 +257,12 @@ def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
     if key.startswith("PB") and key[2:3].isdigit():
         return "particleCount", "/dL", _joined(sensor, key[2:])
     name, unit, part = (*_NAMES[key], _PARTS.get(key, "")) if key in _NAMES else (key, None, "")
+    if sensor == "ESP32" and name == "temperature":
+        name, sensor = "deviceTemperature", ""
     return name, unit, _joined(sensor, part)
 
 
+@lru_cache(maxsize=4096)
 def _joined(*parts: str) -> str:
     return ".".join(filter(None, parts))
 

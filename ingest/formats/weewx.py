@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -27,8 +27,11 @@ TOPICS = ("weather/loop", "weather/archive", "+/loop", "+/archive", "+/+/loop", 
 
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
+_Unit = tuple[str | None, float]
+"""UCUM code, factor."""
+_NONE: _Unit = (None, 1)
 _PACKETS = {"loop", "archive"}
-_SUFFIXES: dict[str, tuple[str, float]] = {
+_SUFFIXES: dict[str, _Unit] = {
     "C": ("Cel", 1), "F": ("[degF]", 1), "K": ("K", 1), "mbar": ("hPa", 1), "hPa": ("hPa", 1), "kPa": ("kPa", 1),
     "inHg": ("[in_i'Hg]", 1), "mmHg": ("mm[Hg]", 1), "kph": ("km/h", 1), "km_per_hour": ("km/h", 1),
     "mph": ("[mi_i]/h", 1), "mile_per_hour": ("[mi_i]/h", 1), "mps": ("m/s", 1), "meter_per_second": ("m/s", 1),
@@ -41,7 +44,7 @@ _SUFFIXES: dict[str, tuple[str, float]] = {
     "microgram_per_meter_cubed": ("ug/m3", 1), "degree_C": ("Cel", 1), "degree_F": ("[degF]", 1),
 }  # fmt: skip
 """How names end: UCUM unit, factor."""
-_SYSTEMS: dict[str, dict[str, tuple[str, float]]] = {
+_SYSTEMS: dict[str, dict[str, _Unit]] = {
     "US": {"temperature": ("[degF]", 1), "pressure": ("[in_i'Hg]", 1), "speed": ("[mi_i]/h", 1),
            "rain": ("[in_i]", 1), "rate": ("[in_i]/h", 1)},
     "METRIC": {"temperature": ("Cel", 1), "pressure": ("hPa", 1), "speed": ("km/h", 1),
@@ -119,36 +122,44 @@ class _Name(NamedTuple):
     name: str
     qualifier: str
     group: str
-    unit: tuple[str, float] | None
+    unit: _Unit | None
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the values of a packet, or the value of a topic of its own."""
     del state
-    levels = message.topic.split("/")
-    thing = levels[-2] if len(levels) > 1 else levels[0]
+    thing, last = _address(message.topic)
     system = _SYSTEMS.get(source.options.get("unit_system") or "", {})
-    if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
-        return _alone(Reading(thing, levels[-1], 0.0, None), text(message.payload), system)
-    packet = expect(parse(message.payload), dict, "payload")
-    if "dateTime" not in packet and "usUnits" not in packet and levels[-1] not in _PACKETS:
+    payload = message.payload
+    if payload[:1] != b"{" and payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
+        return _alone(Reading(thing, last, 0.0, None), text(payload), system)
+    packet = expect(parse(payload), dict, "payload")
+    if "dateTime" not in packet and "usUnits" not in packet and last not in _PACKETS:
         raise BadMessage("dateTime: expected a packet of WeeWX, found none of its keys")
-    start, end = _times(packet, archive=levels[-1] == "archive")
+    start, end = _times(packet, archive=last == "archive")
     units = _units(packet, system)
     found: list[Item] = []
     for key, value in packet.items():
-        meaning = _meaning(key)
-        if meaning.name:
-            number = _number(value)
-            if number is None:
-                found.append(Skipped(key, "null" if value is None else "unavailable"))
-            else:
-                unit, factor = meaning.unit or _unit(meaning, number, units, packet)
-                found.append(Reading(thing, meaning.name, number * factor, start, unit, end, meaning.qualifier))
+        name, qualifier, group, unit = _meaning(key)
+        if not name:
+            continue
+        number = _number(value)
+        if number is None:
+            found.append(Skipped(key, "null" if value is None else "unavailable"))
+            continue
+        code, factor = unit or (_unit(group, qualifier, number, units, packet) if group else _NONE)
+        found.append(Reading(thing, name, number * factor, start, code, end, qualifier))
     return _surroundings(packet, thing, found) or [Ignored("no value")]
 
 
-def _alone(base: Reading, word: str, system: Mapping[str, tuple[str, float]]) -> list[Item]:
+@lru_cache(maxsize=10_000)
+def _address(topic: str) -> tuple[str, str]:
+    """Return the station, which stands before the last level, and the last level."""
+    levels = topic.split("/")
+    return levels[-2] if len(levels) > 1 else levels[0], levels[-1]
+
+
+def _alone(base: Reading, word: str, system: Mapping[str, _Unit]) -> list[Item]:
     if base.name in _PACKETS:
         raise BadMessage("payload: expected an object, found a value")
     meaning = _meaning(base.name)
@@ -157,7 +168,7 @@ def _alone(base: Reading, word: str, system: Mapping[str, tuple[str, float]]) ->
     number = _number(word)
     if not meaning.name or number is None:
         return [Ignored("no value")]
-    unit, factor = meaning.unit or system.get(meaning.group) or (None, 1.0)
+    unit, factor = meaning.unit or system.get(meaning.group) or _NONE
     return [base._replace(name=meaning.name, value=number * factor, unit=unit, qualifier=meaning.qualifier)]
 
 
@@ -171,35 +182,26 @@ def _times(packet: Mapping[str, Any], *, archive: bool) -> tuple[datetime | None
     return (end - timedelta(minutes=minutes), end) if archive and minutes and 0 < minutes <= 1440 else (end, None)
 
 
-def _units(packet: Mapping[str, Any], system: Mapping[str, tuple[str, float]]) -> Mapping[str, tuple[str, float]]:
+def _units(packet: Mapping[str, Any], system: Mapping[str, _Unit]) -> Mapping[str, _Unit]:
     """Return the units of names without one: those of usUnits, or US where other names have theirs."""
-    if any(_labelled(key) for key in packet if key[:8] != "interval"):
-        return _SYSTEMS["US"]
+    for key in packet:
+        if _meaning(key).unit:
+            return _SYSTEMS["US"]
     number = _number(packet.get("usUnits"))
     return system or _SYSTEMS.get(_NUMBERED.get(int(number) if number and isfinite(number) else 0, ""), {})
 
 
 def _unit(
-    meaning: _Name, number: float, units: Mapping[str, tuple[str, float]], packet: Mapping[str, Any]
-) -> tuple[str | None, float]:
+    group: str, qualifier: str, number: float, units: Mapping[str, _Unit], packet: Mapping[str, Any]
+) -> _Unit:
     """Return unit and factor of a name without a unit; °C for a temperature that is then nearer the others."""
-    unit: tuple[str | None, float] = units.get(meaning.group) or (None, 1)
-    near = _number(packet.get("inTemp_C" if "indoor" in meaning.qualifier else "outTemp_C"))
-    if (
-        meaning.group == "temperature"
-        and near is not None
-        and abs(number - near) < abs((number - 32) / 1.8 - near)
-    ):
+    near = _number(packet.get("inTemp_C" if "indoor" in qualifier else "outTemp_C"))
+    if group == "temperature" and near is not None and abs(number - near) < abs((number - 32) / 1.8 - near):
         return "Cel", 1
-    return unit
+    return units.get(group) or _NONE
 
 
-@lru_cache(maxsize=4096)
-def _labelled(key: str) -> bool:
-    return _split(key)[1] is not None
-
-
-def _split(key: str) -> tuple[str, tuple[str, float] | None]:
+def _split(key: str) -> tuple[str, _Unit | None]:
     """Split `rainRate_cm_per_hour` into name and unit; the longest end that is one."""
     at = key.find("_")
     while at > 0:
@@ -233,7 +235,7 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return None if isnan(number) or type(value) is bool else number
+    return number if number == number and type(value) is not bool else None  # noqa: PLR0124  NaN is no number
 
 
 def _surroundings(packet: Mapping[str, Any], thing: str, found: list[Item]) -> list[Item]:

@@ -69,24 +69,47 @@ _SILENT = frozenset(
 )  # fmt: skip
 """The device's settings, and what tells of the radio."""
 _BOOLEANS = {"ON": True, "OFF": False}
+_NO_UNITS: Mapping[str, str] = {}
+_SETTING, _VALUE, _CONTACT, _STATE, _BRIGHTNESS, _VOLTAGE, _EVENT = range(7)
+"""How a value is taken."""
+_SPECIAL = {
+    "contact": (_CONTACT, "open"),
+    "state": (_STATE, "switchOn"),
+    "brightness": (_BRIGHTNESS, "dimmingLevel"),
+    "voltage": (_VOLTAGE, "voltage"),
+    "action": (_EVENT, "action"),
+}
 _PARTS = frozenset({"left", "right", "center", "top", "bottom", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"})
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the values of a device's state; of the bridge only its inventory of devices."""
-    levels = message.topic.split("/")
-    start = _base(levels, source.topic)
-    if levels[start : start + 1] == ["bridge"]:
-        return _bridge(levels[start + 1 :], message.payload)
+    name, property_, sibling = _address(message.topic, source.topic)
+    payload = message.payload
+    if sibling == "bridge":
+        return _bridge(name, payload)
     known = _known(state)
-    name = "/".join(levels[start:])
-    if name not in known and (reason := _sibling(levels[start + 1 :])):
-        return [Ignored(reason)]
-    if not message.payload.strip():
+    if sibling and name not in known:
+        return [Ignored(sibling)]
+    if payload[:1] == b"{" or payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
+        return _state(expect(parse(payload), dict, "payload"), name, known.get(name) or {}, source)
+    if not payload.strip():
         return [Ignored("empty")]
-    if message.payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-        return _state(expect(parse(message.payload), dict, "payload"), name, known.get(name) or {}, source)
-    return _attribute(message, levels[start:], known)
+    thing = name.removesuffix(f"/{property_}") if "/" in name else ""
+    return _attribute(text(payload), thing, property_, known.get(thing) or {})
+
+
+@lru_cache(maxsize=100_000)
+def _address(topic: str, topic_filter: str) -> tuple[str, str, str]:
+    """Return the friendly name, its last level, and what else than a state the topic is about.
+
+    What the bridge says has `bridge` for that, and what it is about for the name.
+    """
+    levels = topic.split("/")
+    start = _base(levels, topic_filter)
+    if levels[start] == "bridge":
+        return "/".join(levels[start + 1 :]), levels[-1], "bridge"
+    return "/".join(levels[start:]), levels[-1], _sibling(levels[start + 1 :])
 
 
 def _base(levels: list[str], topic_filter: str) -> int:
@@ -110,8 +133,8 @@ def _known(state: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _bridge(levels: list[str], payload: bytes) -> list[Item]:
-    if levels != ["devices"]:
+def _bridge(about: str, payload: bytes) -> list[Item]:
+    if about != "devices":
         return [Ignored("bridge")]
     devices: dict[str, Any] = {}
     for row in expect(parse(payload), list, "devices"):
@@ -139,26 +162,29 @@ def _exposed(exposes: Any, units: dict[str, str], depth: int) -> bool:
 
 
 def _state(document: Mapping[str, Any], name: str, device: Mapping[str, Any], source: Source) -> list[Item]:
-    units, light = device.get("units") or {}, bool(device.get("light")) or "brightness" in document
     thing = _identity(document, device, name)
-    time = None if document.get("last_seen") is None else own_time(document["last_seen"], source.timezone)
+    seen, strength = document.get("last_seen"), document.get("linkquality")
+    time = None if seen is None else own_time(seen, source.timezone)
     found: list[Item] = []
     nulls: list[Item] = []
+    units = device.get("units") or _NO_UNITS
     for key, value in document.items():
-        if key in _SILENT:
+        how, property_, unit, qualifier = _meaning(key)
+        if how == _SETTING:
             continue
         if value is None:
             nulls.append(Skipped(key, "null"))
-        elif type(value) is dict:
+            continue
+        kind = type(value)
+        if how == _VALUE and (kind is float or kind is int or kind is bool):
+            found.append(Reading(thing, property_, value, time, units.get(key) or unit, None, qualifier))
+        elif kind is dict:
             _nested(found, thing, key, value, time)
         else:
-            _take(found, Reading(thing, key, value, time, units.get(key)), "battery" in document, light)
-    strength: Any = document.get("linkquality")
-    if not any(isinstance(item, Reading) for item in found):
-        found = [*found, Ignored("no value")]
-    else:
-        found += nulls
-    if type(strength) in {int, float} and strength > 0:
+            reading = Reading(thing, property_, value, time, units.get(key) or unit, None, qualifier)
+            _special(found, reading, how, document, device)
+    found = [*found, *nulls] if found else [Ignored("no value")]
+    if isinstance(strength, int | float) and strength > 0:
         found.append(Signal(thing, {"linkquality": strength}))
     return found
 
@@ -177,53 +203,56 @@ def _nested(found: list[Item], thing: str, path: str, node: Mapping[str, Any], t
             found.append(Reading(thing, f"{path}.{key}", value, time))
 
 
-def _take(found: list[Item], reading: Reading, battery: bool, light: bool) -> None:
-    """Append the reading in the broker's terms; texts other than events are settings."""
-    key, value = reading.name, reading.value
-    name, unit, qualifier = _meaning(key)
-    unit = reading.unit or unit
-    if key == "contact":
-        name, value = "open", not value
-    elif name == "state":
-        on = _BOOLEANS.get(value) if type(value) is str else None
-        if on is None:
-            return
-        name, value = "lightOn" if light else "switchOn", on
-    elif name == "brightness" and type(value) in {int, float}:
-        name, value, unit = "dimmingLevel", round(float(value) / 2.54, 1), "%"  # type: ignore[arg-type]
-    elif name == "voltage" and type(value) in {int, float}:
-        unit = reading.unit or ("mV" if battery or float(value) >= 1000 else "V")  # type: ignore[arg-type]
-        name = "batteryVoltage" if battery or unit == "mV" else "voltage"
-    elif type(value) is str:
-        if not (key == "action" and value) and read_number(value) is None:
-            return
-    elif type(value) is list:
-        return
-    found.append(reading._replace(name=name, value=value, unit=unit, qualifier=qualifier))
+def _special(
+    found: list[Item], reading: Reading, how: int, document: Mapping[str, Any], device: Mapping[str, Any]
+) -> None:
+    """Append what needs a look at its value; texts other than events are settings."""
+    value: Any = reading.value
+    number = type(value) in {int, float}
+    if how == _CONTACT and type(value) is bool:
+        found.append(reading._replace(value=not value))
+    elif how == _STATE and type(value) is str and value in _BOOLEANS:
+        light = device.get("light") or "brightness" in document
+        found.append(reading._replace(name="lightOn" if light else "switchOn", value=_BOOLEANS[value]))
+    elif how == _BRIGHTNESS and number:
+        found.append(reading._replace(value=round(value / 2.54, 1), unit="%"))
+    elif how == _VOLTAGE and number:
+        unit = reading.unit or ("mV" if "battery" in document or value >= 1000 else "V")
+        name = "batteryVoltage" if "battery" in document or unit == "mV" else "voltage"
+        found.append(reading._replace(name=name, unit=unit))
+    elif type(value) is str and ((how == _EVENT and value) or (how == _VALUE and read_number(value))):
+        found.append(reading)
 
 
 @lru_cache(maxsize=4096)
-def _meaning(key: str) -> tuple[str, str | None, str]:
-    """Return name, unit and qualifier of `temperature`, `state_left`, `power_l1`."""
+def _meaning(key: str) -> tuple[int, str, str | None, str]:
+    """Return how to take it, name, unit and qualifier of `temperature`, `state_left`, `power_l1`."""
     stem, _, part = key.rpartition("_")
-    if stem and part in _PARTS:
-        return *_NAMES.get(stem, (stem, None)), part
-    return *_NAMES.get(key, (key, None)), ""
+    if not stem or part not in _PARTS:
+        stem, part = key, ""
+    if key in _SILENT:
+        return _SETTING, "", None, ""
+    if stem in _SPECIAL:
+        how, name = _SPECIAL[stem]
+        return how, name, None, part
+    return _VALUE, *_NAMES.get(stem, (stem, None)), part
 
 
-def _attribute(message: Message, levels: list[str], known: Mapping[str, Any]) -> list[Item]:
+def _attribute(words: str, thing: str, property_: str, device: Mapping[str, Any]) -> list[Item]:
     """Take the value of a topic of its own, `zigbee2mqtt/FRIENDLY_NAME/temperature`."""
-    words = text(message.payload)
-    name = "/".join(levels[:-1])
     number = read_number(words)
     value: Any = number[0] if number else {"true": True, "false": False}.get(words.lower(), words)
-    if not name or (type(value) is str and value not in _BOOLEANS and levels[-1] != "action"):
+    if not thing or (type(value) is str and value not in _BOOLEANS and property_ != "action"):
         raise BadMessage("payload: expected an object, or a value on a topic of its own")
-    device = known.get(name) or {}
+    how, name, unit, qualifier = _meaning(property_)
+    if how == _SETTING:
+        return [Ignored("no value")]
+    units = device.get("units") or _NO_UNITS
     found: list[Item] = []
-    if levels[-1] not in _SILENT:
-        thing, units = text_or(device.get("id"), name), device.get("units") or {}
-        _take(
-            found, Reading(thing, levels[-1], value, None, units.get(levels[-1])), False, bool(device.get("light"))
-        )
+    reading = Reading(
+        text_or(device.get("id"), thing), name, value, None, units.get(property_) or unit, None, qualifier
+    )
+    if how == _VALUE and type(value) is not str:
+        return [reading]
+    _special(found, reading, how, {property_: value}, device)
     return found or [Ignored("no value")]
