@@ -21,7 +21,7 @@ LOCK    := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lint format bench soak lock clean
+.PHONY: help demo test coverage docs lint format bench soak lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -56,6 +56,9 @@ bench: $(DEV) ## speed of ingest and of the CSV export beside raw paho, a plain 
 
 soak: $(DEV) ## the kill tests with KILL_MESSAGES messages each (1,000,000)
 	KILL_MESSAGES=$(KILL_MESSAGES) $(BIN)/pytest --timeout 0 -v tests/acceptance -k kill $(ARGS)
+
+docs: $(DEV) ## write the pages of formats and cameras from their docstrings and samples
+	$(BIN)/python tests/docs/plug_in_pages.py
 
 lock: $(DEV) ## renew requirements.txt and requirements-dev.txt (ARGS=--upgrade: newest versions)
 	$(LOCK) --output-file requirements.txt $(ARGS)

@@ -51,7 +51,7 @@ class Source:
     max_age: float | None = None
     """Seconds that it may lie before; None is no limit."""
     allow: frozenset[str] | Literal["registry"] | None = None
-    """Identities of the things that are taken, `*` for any characters; or those that were registered; None: all."""
+    """Identities of the things that are taken, `*` for any characters; or the registered ones; None: all."""
     identity: str | None = None
     """Of the push door: where the identity stands, `header:X-Sensor`, `query:id` or `path`."""
     part: str | None = None

@@ -33,9 +33,10 @@ def section(page: str, heading: str) -> str:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Rows of tables whose first cell is `code`: {code: the other cells}."""
+    """Rows of tables whose first cell is `code`, perhaps as a link: {code: the other cells}."""
+    plain = re.sub(r"^\| \[(`[^`]+`)\]\([^)]+\)", r"| \1", text, flags=re.MULTILINE)
     lines = [
-        line.strip().removeprefix("|").removesuffix("|") for line in text.splitlines() if line.startswith("| `")
+        line.strip().removeprefix("|").removesuffix("|") for line in plain.splitlines() if line.startswith("| `")
     ]
     found = [re.split(r"(?<!\\)\|", line) for line in lines]
     return {cells[0].strip().strip("`"): [cell.strip() for cell in cells[1:]] for cells in found}
