@@ -26,6 +26,8 @@ EXPORTS = 8
 """Exports that may run at one time; each holds a connection as long as its reader reads."""
 CHART_BINS = 48
 HOUR = timedelta(hours=1)
+AMOUNTS = frozenset({"sum", "count"})
+"""Statistics that are amounts themselves, of a property that is one."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 __all__ = [
@@ -208,8 +210,8 @@ class Snapshot:
     def chart(self, feed: Feed, property_: str, hours: int = 24) -> Chart | None:
         """The means of a property over the feed's last hours, per thing; None if there are no numbers.
 
-        Amounts of unequal intervals have no mean: of them it is totals of whole hours. Computed once a
-        minute, whoever asks.
+        Amounts are added up instead, over a thing's datastreams: those of a sensor, whose intervals may
+        differ, by whole hours; cells by their own buckets. Computed once a minute, whoever asks.
         """
         span = self.span(feed)
         if span.from_ is None or span.to is None:
@@ -220,13 +222,13 @@ class Snapshot:
                 self.catalogue.charts.clear()
             known = vocabulary.load().find(property_)
             rule = known.averaging if known else "arithmetic"
-            whole = _whole_hours(span.from_, span.to, hours)
-            if rule == "sum" and feed.window is None and whole:
-                found = self._chart(feed, property_, whole, HOUR, None)
+            bins = _totals(feed, span.from_, span.to, hours) if rule == "sum" else None
+            if bins:
+                found = self._chart(feed, property_, *bins, None)
             else:
                 width = timedelta(hours=hours) / CHART_BINS
                 end = span.to - (span.to - EPOCH) % width + width
-                found = self._chart(feed, property_, Interval(end - timedelta(hours=hours), end), width, rule)
+                found = self._chart(feed, property_, Interval(end - hours * HOUR, end), width, rule)
             self.catalogue.charts[key] = found
         return self.catalogue.charts[key]
 
@@ -246,7 +248,9 @@ class Snapshot:
             lines.setdefault(thing, []).append((moment, value))
         if not lines or interval.from_ is None or interval.to is None:
             return None
-        return Chart(property_, members[0].unit, interval.from_, interval.to, lines, hourly=rule is None)
+        return Chart(
+            property_, members[0].unit, interval.from_, interval.to, lines, hourly=width == HOUR and rule is None
+        )
 
     def _members(self, feed: Feed, selection: Selection) -> list[Datastream]:
         return [
@@ -255,6 +259,17 @@ class Snapshot:
             if (not selection.things or one.thing in selection.things)
             and (not selection.properties or one.property in selection.properties)
         ]
+
+
+def _totals(feed: Feed, first: datetime, last: datetime, hours: int) -> tuple[Interval, timedelta] | None:
+    """Over which bins amounts are added up; None where they cannot be."""
+    if feed.window is None:
+        whole = _whole_hours(first, last, hours)
+        return (whole, HOUR) if whole else None
+    length = periods.parse(feed.window)
+    if feed.statistics[0] not in AMOUNTS or length is None or length > HOUR:
+        return None
+    return Interval(last - hours * HOUR, last), length
 
 
 def _whole_hours(first: datetime, last: datetime, hours: int) -> Interval | None:

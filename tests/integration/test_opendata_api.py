@@ -357,17 +357,20 @@ def test_counts_of_unequal_intervals_are_charted_as_totals_of_whole_hours(databa
     rows = [(stream, T0 + i * 15 * MINUTE, 15, 0, T0 + (i + 1) * 15 * MINUTE) for i in range(8)]
     rows += [(stream, T0 + 2 * HOUR + i * MINUTE, 1, 0, T0 + 2 * HOUR + (i + 1) * MINUTE) for i in range(70)]
     city.observe(rows)
-    feeds = '[[feed]]\nid = "bikes"\ntitle = "Fietsen"\nproperty = ["bicycleCount"]'
+    other = city.datastream("z1", "bicycleCount", "1", qualifier="back")
+    city.observe([(other, T0 + i * HOUR, 40, 0, T0 + (i + 1) * HOUR) for i in range(4)])
+    raw = '[[feed]]\nid = "bikes"\ntitle = "Fietsen"\nproperty = ["bicycleCount"]\n'
+    feeds = raw + raw.replace("bikes", "hourly") + 'policy = "aggregate"\nstatistics = ["sum"]'
     advance(T0 + 4 * HOUR, feeds)
     store = Database(database.serve, role="citybroker_serve")
     shown = catalogue.Catalogue(config(feeds), store, "http://data.example")
     try:
         with shown.open() as snapshot:
-            drawn = snapshot.chart(shown.feed("bikes"), "bicycleCount")
+            sent, cells = (snapshot.chart(shown.feed(one), "bicycleCount") for one in ("bikes", "hourly"))
     finally:
         store.close()
-    assert drawn.hourly
-    assert drawn.lines == {"z1": [(T0 + hours * HOUR, 60) for hours in range(3)]}
+    assert sent.hourly
+    assert sent.lines == cells.lines == {"z1": [(T0 + hours * HOUR, 100) for hours in range(3)]}
 
 
 def test_people_read_names_of_things(city, client):
