@@ -87,7 +87,7 @@ def feed_page(catalogue: Catalogue, feed: Feed) -> Markup:
         body = [
             _charts(snapshot, feed, members, names),
             _downloads(snapshot, feed),
-            _table(snapshot.latest(feed), catalogue, names),
+            _table(feed, snapshot.latest(feed), catalogue, names),
         ]
         head = _feed_head(snapshot, feed, members)
     title = f"{feed.title('nl')} – {catalogue.config.city.name}"
@@ -246,12 +246,12 @@ def _command(line: str) -> Markup:
     return element("div", element("pre", element("code", line), tabindex="0"), button, class_="command")
 
 
-def _table(latest: list[Shown], catalogue: Catalogue, names: dict[str, str]) -> Markup | None:
+def _table(feed: Feed, latest: list[Shown], catalogue: Catalogue, names: dict[str, str]) -> Markup | None:
     if not latest:
         return None
     titles = (("Meetpunt", "Thing"), ("Eigenschap", "Property"), ("Waarde", "Value"), ("Tijd", "Time"))
     head = element("tr", [element("th", both(*one), scope="col") for one in titles])
-    rows = [_row(one, catalogue, names.get(one.thing, one.thing)) for one in latest[:ROWS]]
+    rows = [_row(feed, one, catalogue, names.get(one.thing, one.thing)) for one in latest[:ROWS]]
     rest = len(latest) - len(rows)
     more = (
         element("p", f"+ {words.number(rest)} ", both("andere reeksen", "other datastreams"), class_="facts")
@@ -263,8 +263,8 @@ def _table(latest: list[Shown], catalogue: Catalogue, names: dict[str, str]) -> 
     return element("section", heading, element("div", table, class_="scroll", tabindex="0"), more, class_="latest")
 
 
-def _row(one: Shown, catalogue: Catalogue, name: str) -> Markup:
-    extra = one.datastream.removeprefix(f"{one.thing}/{one.property}").lstrip("/")
+def _row(feed: Feed, one: Shown, catalogue: Catalogue, name: str) -> Markup:
+    extra = words.qualifier(one.datastream.removeprefix(f"{one.thing}/{one.property}").lstrip("/"), feed.window)
     shown: Content = words.value(one.result, one.unit)
     if one.status != "published":
         shown = (

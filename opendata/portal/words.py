@@ -24,7 +24,7 @@ STATISTICS = {
     "last": ("laatste waarde", "last value"),
 }
 WINDOWS = {
-    "PT15M": ("per kwartier", "every 15 minutes"),
+    "PT15M": ("per kwartier", "quarter-hourly"),
     "PT1H": ("per uur", "hourly"),
     "P1D": ("per dag", "daily"),
 }
@@ -73,6 +73,15 @@ def moment(time: datetime, zone: tzinfo, *, brief: bool = False) -> Markup:
     """A time as the city's clock shows it; brief is without the year."""
     shown = time.astimezone(zone).strftime("%d/%m %H:%M" if brief else "%d/%m/%Y %H:%M")
     return element("time", shown, datetime=time.isoformat())
+
+
+def qualifier(given: str, window: str | None) -> str:
+    """A datastream's qualifier as people read it: of cells without their length, which the whole feed has."""
+    before, found, after = given.partition(f"{window} ") if window else (given, "", "")
+    if not found:
+        return given
+    statistic = after.partition(" ")[0]
+    return f"{before}{STATISTICS.get(statistic, (statistic,))[0]}"
 
 
 def policy(window: str | None, statistics: list[str]) -> Markup:

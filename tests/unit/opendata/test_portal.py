@@ -58,6 +58,13 @@ def test_policies_are_said_in_two_languages():
     assert '<span lang="en" class="en">hourly mean, maximum</span>' in said
 
 
+def test_qualifiers_of_cells_are_said_in_words():
+    assert words.qualifier("lane 1 PT15M count", "PT15M") == "lane 1 aantal"
+    assert words.qualifier("PT1H mean min 2", "PT1H") == "gemiddelde"
+    assert words.qualifier("lane 1", "PT1H") == "lane 1"
+    assert words.qualifier("probe 2", None) == "probe 2"
+
+
 numbers = st.floats(min_value=-1e9, max_value=1e9)
 
 
