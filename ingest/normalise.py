@@ -5,6 +5,7 @@ multiply-add, two comparisons, and a look at what its datastream had before (`in
 are those of OGC SensorThings 1.1, https://docs.ogc.org/is/18-088/18-088.html#observation
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
@@ -36,6 +37,8 @@ MAX_TEXT = 1024
 
 _RANGE, _SPREAD, _RECEIVED = int(Quality.RANGE), int(Quality.SPREAD), int(Quality.RECEIVED)
 _TICK = timedelta(microseconds=1)
+_NUL = b"\\u0000"
+_NEW: Any = tuple.__new__  # a third of what making a named tuple costs
 _NUMBERS = (float, int)
 _NOTHING = frozenset(
     {
@@ -61,6 +64,8 @@ _Taken = tuple[Rule, float | None, Any, int]
 """Rule, number, else another result, quality flags."""
 MAX_STREAMS = 200_000
 """Identities come from outside: memory does not grow with them."""
+MAX_STREAMS_OF_ONE = 2000
+"""Datastreams in one message: more is no sensor."""
 
 
 class Normalised(NamedTuple):
@@ -75,21 +80,8 @@ class Normalised(NamedTuple):
     replies: list[Reply]
 
 
-class _Things(dict[str, str]):
-    """The identity of each device of one message."""
-
-    def __init__(self, message: Message, source: Source) -> None:
-        self._message = message
-        self._source = source
-
-    def __missing__(self, device: str) -> str:
-        name = named(device) or self._message.identity or ""
-        thing = self[device] = identify(self._source, name, self._message.topic)
-        return thing
-
-
-_Key = tuple[str, str, str | None, str, str | None]
-"""Thing, name, unit and qualifier of a reading, and the part that its message is of."""
+_Key = tuple[str, str, str | None, str, str | None] | tuple[str, str, str | None, str, str | None, Rule]
+"""Thing, name, unit and qualifier of a reading, the part that its message is of, and a rule of the value's own."""
 _Stream = tuple[Datastream, Rule, Memory | None]
 
 
@@ -100,39 +92,48 @@ class Normaliser:
         self._rules = Rules(vocabulary)
         self._streams: dict[_Key, _Stream] = {}
         self._memories: dict[Datastream, Memory] = {}
+        self._identities: dict[tuple[str, str | None, str, str, str | None], str] = {}
 
     def normalise(self, decoded: Sequence[Any], message: Message, source: Source) -> Normalised:
         """Normalise what the source's decoder took from the message.
 
         Raises BadMessage: `time` for a phenomenon time before 1990, beyond `source.max_future` or older than
-        `source.max_age`; `identity` where nothing names the thing; `name` for a name that cannot be one.
+        `source.max_age`; `identity` where nothing names the thing; `name` for a name that cannot be one; `size`
+        for what would become thousands of datastreams.
         """
         readings = [item for item in decoded if type(item) is Reading]
         rest = [item for item in decoded if type(item) is not Reading] if len(readings) < len(decoded) else []
         if message.retained and readings:
             readings, rest = _timed(readings, rest)
-        normalised = Normalised([], [], [], [], [], None, [])
-        things = _Things(message, source)
-        self._observe(readings, message, source, things, normalised)
+        normalised: Normalised = _NEW(Normalised, ([], [], [], [], [], None, []))
+        self._observe(readings, message, source, normalised)
         for item in rest:
-            _keep(item, message, source, things, normalised)
+            self._keep(item, message, source, normalised)
         observations = normalised.observations
         if not observations:
             return normalised._replace(ignored=_ignored(rest, normalised.skipped))
-        if len(observations) > 1 and len({row.datastream for row in observations}) < len(observations):
-            return normalised._replace(observations=_spread(observations))
+        if len(observations) > 1:
+            streams = len({row.datastream for row in observations})
+            if streams > MAX_STREAMS_OF_ONE:
+                raise BadMessage(f"expected at most {MAX_STREAMS_OF_ONE} datastreams, found more", reason="size")
+            if streams < len(observations):
+                return normalised._replace(observations=_spread(observations))
         return normalised
 
-    def _observe(
-        self, readings: list[Reading], message: Message, source: Source, things: _Things, into: Normalised
-    ) -> None:
-        rules, checked, observations, part = self._rules, message.received, into.observations, message.part
-        streams, new = self._streams, tuple.__new__  # a third of what making a named tuple costs
+    def _observe(self, readings: list[Reading], message: Message, source: Source, into: Normalised) -> None:
+        streams, observations, new = self._streams, into.observations, _NEW
+        received, part, device, thing = message.received, message.part, None, ""
+        checked = received
         for own, name, value, time, unit, end, qualifier, quality in readings:
-            start, flags = (time, quality) if time else (message.received, quality | _RECEIVED)
+            start, flags = (time, quality) if time else (received, quality | _RECEIVED)
             if start is not checked:
                 checked = _checked(start, message, source)
-            rule = rules[name, unit]
+            if end is not None and end < start:
+                raise BadMessage("time: expected an interval, found one that ends before it begins", reason="time")
+            if own != device:
+                device, thing = own, self._thing(own, message, source)
+            key = thing, name, unit, qualifier, part
+            stream, rule, memory = streams.get(key) or self._stream(key, self._rules[name, unit])
             # Nearly all values: a number in the vocabulary's unit that is plausible.
             number: Any = value if rule.plain and type(value) in _NUMBERS else None
             result = None
@@ -141,23 +142,31 @@ class Normaliser:
                 if isinstance(taken, Skipped):
                     into.skipped.append(taken)
                     continue
-                rule, number, result, more = taken
+                meant, number, result, more = taken
                 flags |= more
-            key = things[own], name, unit, qualifier, part
-            known = streams.get(key)
-            if known is None or known[1] is not rule:
-                known = self._stream(key, rule)
-            stream, _, memory = known
+                if meant is not rule:  # a text that says its unit
+                    stream, _, memory = streams.get((*key, meant)) or self._stream((*key, meant), meant)
             if memory and not flags & _RANGE:
                 flags |= memory.judge(number, start)
             observations.append(new(Observation, (stream, start, end, number, result, flags)))
+
+    def _thing(self, device: str, message: Message, source: Source) -> str:
+        """Return the identity of a device of a message."""
+        key = device, message.identity, message.topic, source.topic, source.thing
+        thing = self._identities.get(key)
+        if thing is None:
+            thing = identify(source, named(device) or message.identity or "", message.topic)
+            if len(self._identities) >= MAX_STREAMS:
+                self._identities.clear()
+            self._identities[key] = thing
+        return thing
 
     def _stream(self, key: _Key, rule: Rule) -> _Stream:
         """Work out what readings of this key belong to. Two names of one datastream share what is remembered."""
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
             self._memories.clear()
-        thing, _, _, qualifier, part = key
+        thing, _, _, qualifier, part, *_ = key
         own = (qualifier and rule.joined(qualifier)) or rule.qualifier or part or ""
         if not own.isprintable() or len(own) > MAX_NAME:
             own = "".join(filter(str.isprintable, own))[:MAX_NAME].strip()
@@ -184,6 +193,22 @@ class Normaliser:
         if type(value) not in _NUMBERS:
             return Skipped(name, "no value")
         return _number(rule, name, value)
+
+    def _keep(self, item: Any, message: Message, source: Source, into: Normalised) -> None:
+        """Put what is no reading where it belongs."""
+        if type(item) is Signal:
+            into.signals.append(_NEW(Signal, (self._thing(item.thing, message, source), _finite(item.values))))
+        elif type(item) is Place:
+            if item.time is not None:
+                _checked(item.time, message, source)
+            thing = self._thing(item.thing, message, source)
+            into.places.append(Place(thing, item.geometry, item.time, item.name))
+        elif type(item) is Skipped:
+            into.skipped.append(item)
+        elif type(item) is Inventory:
+            into.inventories.append(_storable(item))
+        elif type(item) is Reply:
+            into.replies.append(item)
 
 
 def _number(rule: Rule, name: str, value: float) -> _Taken | Skipped:
@@ -222,28 +247,23 @@ def _checked(time: datetime, message: Message, source: Source) -> datetime:
     return time
 
 
-def _keep(item: Any, message: Message, source: Source, things: _Things, into: Normalised) -> None:
-    """Put what is no reading where it belongs."""
-    if type(item) is Place:
-        if item.time is not None:
-            _checked(item.time, message, source)
-        into.places.append(Place(things[item.thing], item.geometry, item.time, item.name))
-    elif type(item) is Signal:
-        into.signals.append(Signal(things[item.thing], _finite(item.values)))
-    elif type(item) is Skipped:
-        into.skipped.append(item)
-    elif type(item) is Inventory:
-        into.inventories.append(item)
-    elif type(item) is Reply:
-        into.replies.append(item)
-
-
 def _finite(values: Mapping[str, float | str]) -> Mapping[str, float | str]:
     """Leave out numbers that no JSON has: a signal is kept as JSON."""
     for value in values.values():
-        if type(value) is not str and not isfinite(value):
-            return {key: one for key, one in values.items() if type(one) is str or isfinite(one)}
+        if not isinstance(value, str) and not isfinite(value):
+            return {key: one for key, one in values.items() if isinstance(one, str) or isfinite(one)}
     return values
+
+
+def _storable(item: Inventory) -> Inventory:
+    """Refuse what the database cannot remember as JSON: NUL, half a surrogate pair, infinity."""
+    try:
+        written = json.dumps([item.key, item.value], ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        written = _NUL
+    if _NUL in written:
+        raise BadMessage("an inventory: expected text and numbers, found some that are none")
+    return item
 
 
 def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], list[Any]]:
@@ -254,13 +274,13 @@ def _timed(readings: list[Reading], rest: list[Any]) -> tuple[list[Reading], lis
 
 def _spread(observations: list[Observation]) -> list[Observation]:
     """Move values of one datastream and time apart by 1 µs, in their order, and flag them."""
-    seen: set[tuple[Datastream, datetime]] = set()
+    following: dict[tuple[Datastream, datetime], datetime] = {}  # time that is taken → where a free one may be
     spread = []
     for row in observations:
-        start = row.start
-        while (row.datastream, start) in seen:
-            start += _TICK
-        seen.add((row.datastream, start))
+        start, stream = row.start, row.datastream
+        while (stream, start) in following:
+            start = following[stream, start]
+        following[stream, row.start] = following[stream, start] = start + _TICK
         spread.append(row if start is row.start else row._replace(start=start, quality=row.quality | _SPREAD))
     return spread
 

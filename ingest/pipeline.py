@@ -160,15 +160,18 @@ class Taker:
         fields = None
         if camera and self._reader:
             fields = self._reader.fields(message, camera)
+        secret = camera is not None or reason == "personal" or names_plate(message.payload)
+        if secret and source.format and reason != "personal":
+            detail = "not shown: a number plate may stand in it"  # a format's errors may quote a key
         reject = Reject(
             source=source.name,
             topic=message.topic.replace("\0", "\\0"),
             reason=reason,
-            detail=detail.replace("\0", "\\0")[:500],
+            detail=detail.replace("\0", "\\0").encode("utf-8", "replace").decode()[:500],
             received=message.received,
             retained=message.retained,
             length=len(message.payload),
-            payload=None if camera or reason == "personal" or names_plate(message.payload) else delivered.payload,
+            payload=None if secret else delivered.payload,
             fields=fields,
         )
         return Taken(delivered, source, reject=reject)

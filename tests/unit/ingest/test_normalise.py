@@ -154,3 +154,40 @@ def test_each_value_is_an_observation_or_skipped(given: list[tuple[str, Any, str
     assert len(found.observations) + len(found.skipped) == len(given)
     assert len({row[:2] for row in found.observations}) == len(found.observations)
     assert (found.ignored is None) == bool(found.observations)
+
+
+def test_a_qualifier_is_cleaned() -> None:
+    """It is part of what tells datastreams apart, and comes from outside."""
+    rows = normalise(value("temp", 1, qualifier="\0noord\u202e"), value("temp", 2, qualifier="x" * 500)).observations
+    assert [row.datastream.qualifier for row in rows] == ["noord", "x" * 128]
+
+
+def test_a_signal_has_only_numbers_that_json_has() -> None:
+    found = normalise(Signal("a", {"rssi": -70, "snr": float("inf"), "state": "ok"}))
+    assert found.signals == [Signal("a", {"rssi": -70, "state": "ok"})]
+
+
+def test_thousands_of_datastreams_are_no_message() -> None:
+    assert normalise(*(value(f"k{number}", 1) for number in range(2000))).observations
+    with pytest.raises(BadMessage, match="at most 2000 datastreams"):
+        normalise(*(value(f"k{number}", 1) for number in range(2001)))
+
+
+def test_a_long_series_at_one_time_is_spread_in_order() -> None:
+    rows = normalise(*(value("temp", number) for number in range(5000)), value("temp", -1)).observations
+    assert [row.number for row in rows] == [*range(5000), -1]
+    assert [row.start - TIME for row in rows] == [timedelta(microseconds=index) for index in range(5001)]
+
+
+def test_an_interval_that_ends_before_it_begins() -> None:
+    (row,) = normalise(value("temp", 3, end=TIME)).observations
+    assert row.end == TIME
+    with pytest.raises(BadMessage, match="ends before it begins"):
+        normalise(value("temp", 3, end=TIME - timedelta(microseconds=1)))
+
+
+@pytest.mark.parametrize("remembered", [{"a": "\0"}, ["\ud800"], float("inf"), {"\0": 1}])
+def test_an_inventory_that_no_database_takes(remembered: Any) -> None:
+    with pytest.raises(BadMessage, match="an inventory"):
+        normalise(Inventory("k", remembered))
+    assert normalise(Inventory("k", {"a": ["é 🌡", None, 1.5]})).inventories
