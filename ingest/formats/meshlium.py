@@ -122,7 +122,7 @@ def _named(row: Mapping[str, Any], levels: list[str]) -> tuple[str, str]:
     """Return device and sensor from the topic `meshlium…/SCP4/TC`, where the payload does not tell."""
     thing, code = row.get("id_wasp"), row.get("sensor")
     if type(thing) is not str:
-        if "value" not in row or "timestamp" not in row or len(levels) < 2:
+        if code is None or "value" not in row or len(levels) < 2:
             raise BadMessage("id_wasp: expected a string, found none", reason="identity")
         thing = levels[-2]
     code = text_or(code, "" if "sensor" in row else levels[-1])

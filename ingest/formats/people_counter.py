@@ -96,7 +96,7 @@ def _message(row: Mapping[str, Any], source: Source) -> list[Item]:
     elif type(row.get("source")) is dict and type(row.get("type")) is str:
         _metric(found, row, scope)
     else:
-        if any(key in row for key in _ENVELOPES):
+        if any(key in row for key in _ENVELOPES) or ("id" in row and type(row.get("type")) is str):
             raise BadMessage("payload: expected a people counter's message, found an envelope")
         _walk(found, row, scope, "", source)
         _check(row, found, scope)

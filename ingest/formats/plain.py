@@ -6,6 +6,7 @@ all of them without one. A last level `state` or `value` says nothing, so the on
 `bureau/sensor/temperature/state`). `[source.options]` may say `property`, `unit` and `qualifier` of every value.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,8 @@ from ingest.text import text
 Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 
 _MAX_LENGTH = 64
+_PADDED = re.compile(r"[+-]?(?:\d{1,15}(?:\.\d{0,30})?|\.\d{1,30})", re.ASCII)
+"""Numbers as printf may write them: `007.50`, `.5`, `21.`."""
 _SAYING_NOTHING = frozenset({"state", "value", "status", "raw", "current", "status_value"})
 _KINDS = frozenset({"sensor", "binary_sensor", "number", "switch", "sensors"})
 """Levels that name the kind of what follows."""
@@ -58,6 +61,8 @@ def _value(words: str) -> tuple[float | bool, str | None]:
     found = read_number(words) if len(words) <= _MAX_LENGTH else None
     if found:
         return found
+    if _PADDED.fullmatch(words):
+        return float(words), None
     on = read_boolean(words)
     if on is None:
         raise BadMessage("payload: expected one number or boolean, found another text")

@@ -56,7 +56,7 @@ _OWN = frozenset(
 """Counters of the firmware, and what is computed from other values."""
 _SATURATED = {"P1": 1999.9, "P2": 999.9}
 """Where the range of an SDS011 ends, µg/m³."""
-_IDS = ("esp8266id", "esp32id", "chipid", "chip_id")
+_IDS = ("esp8266id", "esp32id", "chipid", "chip_id", "sensor")
 _NAMED = re.compile(r"(?:esp8266|esp32|raspi|airrohr|nam|smogomierz)[-_]?[0-9A-Fa-f]{4,20}", re.IGNORECASE)
 _NOTHING = {
     "temperature": -128.0,

@@ -50,6 +50,7 @@ _NAMES: dict[str, tuple[str, str | None]] = {
     "UvIndex": ("uvIndex", "1"),
     "Moisture": ("soilMoisture", "%"),
     "Battery": ("batteryLevel", "%"),
+    "Energy": ("activeEnergy", "kW.h"),
     "Total": ("activeEnergy", "kW.h"),
     "Today": ("activeEnergy", "kW.h"),
     "Yesterday": ("activeEnergy", "kW.h"),
@@ -256,6 +257,8 @@ def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
         return "pulseCount", None, key
     if key.startswith("PB") and key[2:3].isdigit():
         return "particleCount", "/dL", _joined(sensor, key[2:])
+    if key not in _NAMES and stem in _NAMES:
+        return *_NAMES[stem], _joined(sensor, key[len(stem) :])
     name, unit, part = (*_NAMES[key], _PARTS.get(key, "")) if key in _NAMES else (key, None, "")
     if sensor == "ESP32" and name == "temperature":
         name, sensor = "deviceTemperature", ""

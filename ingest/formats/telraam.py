@@ -29,10 +29,10 @@ _MODES = {
 _DETAILED = {"mode_bus": "busCount", "mode_motorcycle": "motorcycleCount", "mode_van": "vanCount"}
 """Of a Telraam S2; its other modes are parts of those above."""
 _INTERVALS = {
-    "hourly": timedelta(hours=1),
-    "quarterly": timedelta(minutes=15),
-    "daily": timedelta(days=1),
     "": timedelta(hours=1),
+    "hour": timedelta(hours=1),
+    "quarter": timedelta(minutes=15),
+    "day": timedelta(days=1),
 }
 _FULL = 0.995
 """An uptime from which on an interval was measured whole."""
@@ -111,7 +111,8 @@ def _segment(row: Mapping[str, Any]) -> str:
 
 def _length(row: Mapping[str, Any]) -> timedelta:
     name = row.get("interval", row.get("period", ""))
-    length = _INTERVALS.get(name) if type(name) is str else None
+    word = name.removeprefix("per-").removesuffix("ly").replace("dai", "day") if type(name) is str else "none"
+    length = _INTERVALS.get(word)
     if length is None:
         raise BadMessage("interval: expected hourly, quarterly or daily, found another")
     return length

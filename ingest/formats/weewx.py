@@ -165,6 +165,8 @@ def _alone(base: Reading, word: str, system: Mapping[str, _Unit]) -> list[Item]:
     meaning = _meaning(base.name)
     if read_number(word) is None and word not in {"", "None"} and meaning.name:
         raise BadMessage("payload: expected a number, found a text")
+    if meaning.name == base.name and not system and base.name not in _NAMES:
+        raise BadMessage("topic: expected a name of WeeWX, found another in the last level", reason="name")
     number = _number(word)
     if not meaning.name or number is None:
         return [Ignored("no value")]

@@ -79,6 +79,8 @@ _SPECIAL = {
     "voltage": (_VOLTAGE, "voltage"),
     "action": (_EVENT, "action"),
 }
+_MARKS = ("linkquality", "last_seen")
+"""What tells a message where the base topic is another."""
 _PARTS = frozenset({"left", "right", "center", "top", "bottom", "l1", "l2", "l3", "l4", "l5", "l6", "l7", "l8"})
 
 
@@ -92,10 +94,14 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     if sibling and name not in known:
         return [Ignored(sibling)]
     if payload[:1] == b"{" or payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"{":
-        return _state(expect(parse(payload), dict, "payload"), name, known.get(name) or {}, source)
+        document = expect(parse(payload), dict, "payload")
+        if not (known or "zigbee2mqtt" in message.topic or any(key in document for key in _MARKS)):
+            raise BadMessage("payload: expected a message of Zigbee2MQTT, found none of its keys")
+        return _state(document, name, known.get(name) or {}, source)
     if not payload.strip():
         return [Ignored("empty")]
-    thing = name.removesuffix(f"/{property_}") if "/" in name else ""
+    named = "/" in name and (known or "zigbee2mqtt" in message.topic)
+    thing = name.removesuffix(f"/{property_}") if named else ""
     return _attribute(text(payload), thing, property_, known.get(thing) or {})
 
 
@@ -170,8 +176,8 @@ def _state(document: Mapping[str, Any], name: str, device: Mapping[str, Any], so
     units = device.get("units") or _NO_UNITS
     for key, value in document.items():
         how, property_, unit, qualifier = _meaning(key)
-        if how == _SETTING:
-            continue
+        if how == _SETTING or (key == "illuminance" and "illuminance_lux" in document):
+            continue  # older firmware has both: one is no lx
         if value is None:
             nulls.append(Skipped(key, "null"))
             continue
