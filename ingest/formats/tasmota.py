@@ -253,16 +253,16 @@ def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
         return "distance", _LENGTHS.get(sensor.partition("-")[0], "mm"), sensor
     if stem in {"POWER", "Switch"}:
         return "switchOn", None, _joined(sensor, "" if stem == "POWER" else "switch", key[len(stem) :])
-    if sensor == "COUNTER":
-        return "pulseCount", None, key
-    if key.startswith("PB") and key[2:3].isdigit():
-        return "particleCount", "/dL", _joined(sensor, key[2:])
-    if key not in _NAMES and stem in _NAMES:
-        return *_NAMES[stem], _joined(sensor, key[len(stem) :])
-    name, unit, part = (*_NAMES[key], _PARTS.get(key, "")) if key in _NAMES else (key, None, "")
+    if sensor == "COUNTER" or (key.startswith("PB") and key[2:3].isdigit()):
+        counter = sensor == "COUNTER"
+        return ("pulseCount", None, key) if counter else ("particleCount", "/dL", _joined(sensor, key[2:]))
+    own = key if key in _NAMES else stem if stem in _NAMES else ""
+    if not own:
+        return key, None, sensor
+    name, unit = _NAMES[own]
     if sensor == "ESP32" and name == "temperature":
         name, sensor = "deviceTemperature", ""
-    return name, unit, _joined(sensor, part)
+    return name, unit, _joined(sensor, _PARTS.get(own, key[len(own) :]))
 
 
 @lru_cache(maxsize=4096)
