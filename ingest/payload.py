@@ -17,6 +17,8 @@ from ingest.times import agreed, is_epoch, moment
 
 Item = Reading | Place | Signal | Skipped
 
+_NEW: Any = tuple.__new__  # a third of what making a named tuple costs
+_SCALARS = frozenset({float, int, bool, str})
 MAX_DEPTH = 12
 MAX_VALUES = 2000
 """Values that one object may hold: more is no sensor, and each would become a datastream."""
@@ -137,24 +139,48 @@ def values(document: Mapping[str, Any], scope: Scope) -> list[Item]:
     return found
 
 
+class _Plan(NamedTuple):
+    """What the keys of an object are; devices send the same ones every time."""
+
+    values: tuple[str, ...]
+    times: tuple[str, ...]
+    """Of the measurement, else when it was known or sent."""
+    special: tuple[tuple[str, str], ...]
+    """Key and role of what is neither a value nor a time, and means something to the walk."""
+    personal: str | None
+
+
+def _plan(node: Mapping[str, Any]) -> _Plan:
+    keys = tuple(node)
+    # Keys come from outside: only few and short ones are worth remembering.
+    return _made(keys) if len(keys) <= 64 and len("".join(keys)) <= 1024 else _made.__wrapped__(keys)
+
+
+@lru_cache(maxsize=4096)
+def _made(keys: tuple[str, ...]) -> _Plan:
+    roles = {key: role(key) for key in keys}
+    times = tuple(key for key in keys if roles[key] == "time")
+    measured = tuple(key for key in times if plain(key) not in _AFTERWARDS)
+    special = tuple((key, role) for key, role in roles.items() if role not in {"", "time", "identity"})
+    personal = next((key for key in keys if roles[key] == "personal"), None)
+    return _Plan(tuple(key for key in keys if not roles[key]), measured or times, special, personal)
+
+
 def _walk(node: Mapping[str, Any], path: str, scope: Scope, found: list[Item], depth: int) -> None:
     if depth > MAX_DEPTH or len(found) > MAX_VALUES:
         raise BadMessage(f"payload: expected at most {MAX_VALUES} values, {MAX_DEPTH} deep", reason="size")
+    plan = _plan(node)
     thing, time, _, text = scope
-    special: dict[str, Any] = {}
-    for key, value in node.items():
-        meaning = role(key)
-        if meaning:
-            special[key] = value
-            continue
+    for key in plan.values:
+        value = node[key]
         kind = type(value)
         name = f"{path}.{key}" if path else key
         if kind is float or kind is int or kind is bool or (kind is str and text):
-            found.append(Reading(thing, name, value, time))
+            found.append(_NEW(Reading, (thing, name, value, time, None, None, "", 0)))
         elif kind is not str:
             _descend(value, name, scope, found, depth)
-    if special:
-        _special(special, path, scope, found, depth)
+    if plan.special:
+        _special(node, plan, path, scope, found, depth)
 
 
 def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int) -> None:
@@ -179,7 +205,7 @@ def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int)
 
 def _indexed(name: str, index: int, item: Any) -> str:
     """History (items with times of their own) is one series; anything else is told apart by its index."""
-    if isinstance(item, dict) and any(role(key) == "time" for key in item):
+    if isinstance(item, dict) and _plan(item).times:
         parent, _, _ = name.rpartition(".")
         return parent
     return f"{name}.{index}"
@@ -188,18 +214,15 @@ def _indexed(name: str, index: int, item: Any) -> str:
 def _own_clock(node: Mapping[str, Any], zone: tzinfo) -> tuple[datetime | None, int]:
     """Find the time of an object inside the message, if it has one, and its quality."""
     written = times(node)
-    if not written:
-        return None, 0
+    if len(written) < 2:
+        return (own_time(written[0][1], zone) if written else None), 0
     read = [(is_epoch(value), own_time(value, zone)) for _, value in written]
     return agreed(*([time for epoch, time in read if time and epoch is kind] for kind in (True, False)))
 
 
 def times(node: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the keys and values of an object that say when it was measured, else when it was known or sent."""
-    found = [(key, value) for key, value in node.items() if value is not None and role(key) == "time"]
-    if len(found) < 2:
-        return found
-    return [(key, value) for key, value in found if plain(key) not in _AFTERWARDS] or found
+    return [(key, value) for key in _plan(node).times if (value := node[key]) is not None]
 
 
 def _flagged(item: Item, quality: int) -> Item:
@@ -214,36 +237,46 @@ def own_time(value: Any, zone: tzinfo) -> datetime | None:
         return None
 
 
-def _special(special: dict[str, Any], path: str, scope: Scope, found: list[Item], depth: int) -> None:
-    by_role = {role(key): value for key, value in special.items()}
-    if "personal" in by_role:
-        key = next(key for key in special if role(key) == "personal")
-        raise BadMessage(f"{key[:80]}: number plates are for cameras, not for this format", reason="personal")
+def _special(node: Mapping[str, Any], plan: _Plan, path: str, scope: Scope, found: list[Item], depth: int) -> None:
+    if plan.personal is not None:
+        key = plan.personal[:80]
+        raise BadMessage(f"{key}: number plates are for cameras, not for this format", reason="personal")
+    by_role = {role: node[key] for key, role in plan.special}
     label = by_role.get("label")
     if "value" in by_role:
-        _valued(special, by_role, path, scope, found, depth)
+        _valued(node, plan, by_role, path, scope, found, depth)
     elif scope.text and type(label) is str:
-        key = next(key for key in special if role(key) == "label")
+        key = next(key for key, role in plan.special if role == "label")
         found.append(Reading(scope.thing, f"{path}.{key}" if path else key, label, scope.time))
-    signal = {key: value for key, value in special.items() if role(key) == "signal" and _number(value)}
-    if signal:
-        found.append(Signal(scope.thing, signal))
+    if "signal" in by_role:
+        signal = {key: node[key] for key, role in plan.special if role == "signal" and _number(node[key])}
+        if signal:
+            found.append(Signal(scope.thing, signal))
     if "latitude" in by_role and "longitude" in by_role:
         found.append(place(scope.thing, by_role["latitude"], by_role["longitude"], scope.time))
 
 
 def _valued(
-    special: dict[str, Any], by_role: dict[str, Any], path: str, scope: Scope, found: list[Item], depth: int
+    node: Mapping[str, Any],
+    plan: _Plan,
+    by_role: dict[str, Any],
+    path: str,
+    scope: Scope,
+    found: list[Item],
+    depth: int,
 ) -> None:
     """Take `{"value": 21, "unit": "Cel"}` under its own name or, with `"parameter": "P1"`, under that."""
     unit, label = text_or(by_role.get("unit")) or None, text_or(by_role.get("label"))
     stem, _, index = path.rpartition(".")
     parent = stem.rpartition(".")[0] if index.isdigit() else path
-    for key, value in special.items():
-        if role(key) != "value":
+    for key, role in plan.special:
+        if role != "value":
+            continue
+        value, name = node[key], f"{parent}.{label}".lstrip(".") if label else path or key
+        if type(value) in _SCALARS:
+            found.append(_NEW(Reading, (scope.thing, name, value, scope.time, unit, None, "", 0)))
             continue
         before = len(found)
-        name = f"{parent}.{label}".lstrip(".") if label else path or key
         _descend(value, name, scope._replace(text=True), found, depth)
         found[before:] = [
             item._replace(unit=unit) if isinstance(item, Reading) and unit else item for item in found[before:]

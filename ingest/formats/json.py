@@ -35,6 +35,8 @@ _DEVICE_KEYS = (
     "station", "serialnumber", "serial", "imei", "mac", "macaddress", "esp8266id", "clientid", "devicename", "id",
 )  # fmt: skip
 _DEVICES = frozenset(_DEVICE_KEYS)
+_RANKS = {name: rank for rank, name in enumerate(_DEVICE_KEYS)}
+_ID = _RANKS["id"]
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
