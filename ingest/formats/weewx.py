@@ -134,7 +134,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     if payload[:1] != b"{" and payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
         return _alone(Reading(thing, last, 0.0, None), text(payload), system)
     packet = expect(parse(payload), dict, "payload")
-    if "dateTime" not in packet and "usUnits" not in packet and last not in _PACKETS:
+    if "dateTime" not in packet and not any(key in _NAMES or _meaning(key).unit for key in packet):
         raise BadMessage("dateTime: expected a packet of WeeWX, found none of its keys")
     start, end = _times(packet, archive=last == "archive")
     units = _units(packet, system)
@@ -197,9 +197,10 @@ def _unit(
     group: str, qualifier: str, number: float, units: Mapping[str, _Unit], packet: Mapping[str, Any]
 ) -> _Unit:
     """Return unit and factor of a name without a unit; °C for a temperature that is then nearer the others."""
-    near = _number(packet.get("inTemp_C" if "indoor" in qualifier else "outTemp_C"))
-    if group == "temperature" and near is not None and abs(number - near) < abs((number - 32) / 1.8 - near):
-        return "Cel", 1
+    if group == "temperature" and units is _SYSTEMS["US"]:
+        near = _number(packet.get("inTemp_C" if "indoor" in qualifier else "outTemp_C"))
+        if near is not None and abs(number - near) < abs((number - 32) / 1.8 - near):
+            return "Cel", 1
     return units.get(group) or _NONE
 
 
