@@ -26,6 +26,8 @@ ALIVE = timedelta(seconds=30)
 """A process with an older heartbeat is dead."""
 FORGOTTEN = timedelta(hours=1)
 """A dead one is not waited for any longer: what it held comes again to another, and counts as late."""
+LOOKBACK = timedelta(days=2)
+"""How far back the very first lattice may begin: a camera's clock that was never set says 1970."""
 PART = timedelta(days=1)
 """The longest stretch of buckets that is closed in one step of publication."""
 
@@ -87,7 +89,7 @@ def _span(
     end = bucket_start(until, length, config.zone)
     if reached is not None and reached >= end:
         return None
-    first = _first(connection, config, length, reached)
+    first = _first(connection, config, length, reached, until)
     if first is None or first >= until:
         if reached is not None:
             cells.close(connection, length, end)
@@ -103,12 +105,15 @@ def _part(config: Config, length: timedelta, first: datetime, end: datetime) -> 
     return Span(length, start, min(end, part))
 
 
-def _first(connection: Connection, config: Config, length: timedelta, reached: datetime | None) -> datetime | None:
+def _first(
+    connection: Connection, config: Config, length: timedelta, reached: datetime | None, until: datetime
+) -> datetime | None:
     parents = {parent for parent, _ in cells.series(connection, length)}
     found = [cells.first(connection, sorted(parents), reached) if parents else None]
     if length == LATTICE_WINDOW and has_lattice(config):
         # Buckets without a passage are listed too, or their absence would tell that there was none.
-        found.append(reached or cells.first_passage(connection))
+        first = cells.first_passage(connection)
+        found.append(reached or (first and max(first, until - LOOKBACK)))
     return min((moment for moment in found if moment), default=None)
 
 

@@ -178,3 +178,15 @@ def test_a_camera_is_listed_from_its_first_cell_that_reaches_the_minimum(city, w
     assert city.all(CELLS, "cars") == shown
     work(CARS, T0 + 5 * QUARTER + 5 * MINUTE, flows)
     assert city.all(CELLS, "cars") == [*shown, (T0 + 4 * QUARTER, None, "suppressed")]
+
+
+def test_a_clock_that_was_never_set_does_not_open_the_lattice_of_decades(city, work):
+    passed(city, T0 - timedelta(days=9000), T0)
+    asked = []
+
+    def flows(_, start, end, now):
+        asked.append(start)
+        return []
+
+    work(CARS, T0 + HOUR, flows)
+    assert min(asked) >= T0 + HOUR - timedelta(days=2, minutes=30)
