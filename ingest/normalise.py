@@ -134,8 +134,8 @@ class Normaliser:
                 device, thing = own, self._thing(own, message, source)
             key = thing, name, unit, qualifier, part
             stream, rule, memory = streams.get(key) or self._stream(key, self._rules[name, unit])
-            # Nearly all values: a number in the vocabulary's unit that is plausible.
-            number: Any = value if rule.plain and type(value) in _NUMBERS else None
+            # Nearly all values: a number in the vocabulary's unit, or one that converts to it, that is plausible.
+            number: Any = value if rule.plain and type(value) in _NUMBERS else _converted(rule, value)
             result = None
             if number is None or not rule.low <= number <= rule.high:
                 taken = self._taken(rule, name, value, unit)
@@ -209,6 +209,11 @@ class Normaliser:
             into.inventories.append(_storable(item))
         elif type(item) is Reply:
             into.replies.append(item)
+
+
+def _converted(rule: Rule, value: Any) -> float | None:
+    """Return a number of another unit in the vocabulary's; None for anything else."""
+    return round(value * rule.scale + rule.offset, 9) if rule.converts and type(value) in _NUMBERS else None
 
 
 def _number(rule: Rule, name: str, value: float) -> _Taken | Skipped:

@@ -129,6 +129,7 @@ def _published(entry: Mapping[str, Any]) -> list[Item]:
 def _values(values: list[Any], thing: str, time: datetime | None) -> list[Item]:
     found: list[Item] = []
     gps: dict[str, Any] = {}
+    counted = False
     for row in values:
         kind = row.get("value_type") if type(row) is dict else None
         if type(kind) is not str:
@@ -139,7 +140,10 @@ def _values(values: list[Any], thing: str, time: datetime | None) -> list[Item]:
         elif kind == "signal":
             found += _signal(thing, value)
         else:
+            counted |= kind == "durP1"
             _take(found, thing, kind, value, time)
+    if counted:
+        found = _without_mass(found)
     if len(gps) > 1:
         north, east = (
             (gps.get("gps_lat"), gps.get("gps_lon")) if "gps_lat" in gps else (gps["latitud"], gps["longitu"])
@@ -163,6 +167,14 @@ def _take(found: list[Item], thing: str, kind: str, value: Any, time: datetime |
     if unit == "Pa" and number < 2000:
         unit = "hPa"  # forks of the firmware
     found.append(Reading(thing, name, number, time, unit, None, qualifier, _RANGE if number >= full else 0))
+
+
+def _without_mass(found: list[Item]) -> list[Item]:
+    """Leave out the dust of a PPD42NS, which is known by `durP1`: it counts particles, and weighs none."""
+    return [
+        Skipped(item.name, "no mass") if isinstance(item, Reading) and item.name in {"pm10", "pm25"} else item
+        for item in found
+    ]
 
 
 @lru_cache(maxsize=4096)
@@ -195,9 +207,11 @@ def _archived(table: list[list[str]]) -> list[Item]:
     for line in lines:
         row = dict(zip(header, line, strict=False))
         thing, time = row["sensor_id"], moment(row.get("timestamp"), UTC, "timestamp")
+        of_row: list[Item] = []
         for kind in header:
             if kind not in _COLUMNS:
-                _take(found, thing, kind, row.get(kind, ""), time)
+                _take(of_row, thing, kind, row.get(kind, ""), time)
+        found += _without_mass(of_row) if row.get("durP1") else of_row
         where = thing, row.get("lat", ""), row.get("lon", "")
         if all(where) and where not in placed:
             placed.add(where)

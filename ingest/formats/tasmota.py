@@ -100,6 +100,8 @@ _EVENTS = (
     "Button",
 )
 _CLOCK = int(Quality.CLOCK)
+_NEW = tuple.__new__
+"""Makes a named tuple in half the time."""
 
 
 class _Scope(NamedTuple):
@@ -240,7 +242,8 @@ def _take(found: list[Item], qualifier: str, key: str, value: Any, scope: _Scope
         value = _SWITCHED.get(value, value)
     if unit in _UNITS:
         unit = _unit(scope.document, _UNITS[unit])
-    found.append(Reading(scope.thing, name, value, scope.time, unit, None, own, scope.flags))
+    thing, time, flags, _ = scope
+    found.append(_NEW(Reading, (thing, name, value, time, unit, None, own, flags)))
 
 
 @lru_cache(maxsize=4096)

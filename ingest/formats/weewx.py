@@ -30,6 +30,8 @@ Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 _Unit = tuple[str | None, float]
 """UCUM code, factor."""
 _NONE: _Unit = (None, 1)
+_NEW = tuple.__new__
+"""Makes a named tuple in half the time."""
 _PACKETS = {"loop", "archive"}
 _SUFFIXES: dict[str, _Unit] = {
     "C": ("Cel", 1), "F": ("[degF]", 1), "K": ("K", 1), "mbar": ("hPa", 1), "hPa": ("hPa", 1), "kPa": ("kPa", 1),
@@ -143,12 +145,15 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
         name, qualifier, group, unit = _meaning(key)
         if not name:
             continue
-        number = _number(value)
-        if number is None:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
             found.append(Skipped(key, "null" if value is None else "unavailable"))
             continue
-        code, factor = unit or (_unit(group, qualifier, number, units, packet) if group else _NONE)
-        found.append(Reading(thing, name, number * factor, start, code, end, qualifier))
+        if unit is None:
+            unit = _unit(group, qualifier, number, units, packet) if group else _NONE
+        code, factor = unit
+        found.append(_NEW(Reading, (thing, name, number * factor, start, code, end, qualifier, 0)))
     return _surroundings(packet, thing, found) or [Ignored("no value")]
 
 
@@ -243,7 +248,7 @@ def _number(value: Any) -> float | None:
 
 def _surroundings(packet: Mapping[str, Any], thing: str, found: list[Item]) -> list[Item]:
     """Add the station's place and the quality of its radio."""
-    received = _number(packet.get("rxCheckPercent"))
+    received = _number(packet["rxCheckPercent"]) if "rxCheckPercent" in packet else None
     if received is not None and found:
         found.append(Signal(thing, {"received_percent": received}))
     if found and "latitude" in packet and "longitude" in packet:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from broker.errors import BadMessage
-from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Source
+from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from ingest import text
 from ingest.formats import csv, meshlium, people_counter, plain, sensor_community, tasmota, telraam, zigbee2mqtt
 
@@ -47,6 +47,15 @@ class TestSensorCommunity:
             Signal("7", {"rssi": -70.0}),
             Place("7", {"type": "Point", "coordinates": [3.26, 50.83]}, None),
         ]
+
+    def test_particles_that_were_counted_have_no_mass(self) -> None:
+        body = {"esp8266id": 7, **named("durP1", "ratioP1", "P1", "temperature")}
+        found = sensor_community.decode(message("x", body), source("x"), {})
+        assert [item[0] for item in found if isinstance(item, Skipped)] == ["pm10"]
+        assert [item.name for item in found if isinstance(item, Reading)] == ["temperature"]
+        row = b"sensor_id;sensor_type;lat;lon;timestamp;P1;durP1\n1;PPD42NS;;;2026-03-01T00:00:00;62.0;3120\n"
+        (item,) = sensor_community.decode(message("x", row), source("x"), {})
+        assert item == Skipped("pm10", "no mass")
 
     def test_a_retained_age_is_no_time(self) -> None:
         body = {"esp8266id": 7, "age": "20", **named("SDS_P1")}
