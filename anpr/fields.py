@@ -1,15 +1,22 @@
 """What a rejected camera message may leave behind: the names of whitelisted fields and their types."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import Any
 
-from anpr.payload import kind, local, parse_json, parse_xml, parts
+from anpr.payload import documents, kind, local, parse_json, parts
 from broker.errors import BadMessage
 
 LINE = re.compile(rb"^([A-Za-z_ ]+?)(?:_\d+)?=", re.MULTILINE)
 DEPTH = 8
 """No vendor nests deeper."""
+
+
+def whitelist(camera: ModuleType, options: Mapping[str, Any]) -> frozenset[str]:
+    """All names that the camera's decoder reads: its `FIELDS`, and those of the paths that the options name."""
+    named = getattr(camera, "named", None)
+    return frozenset(camera.FIELDS) | frozenset(named(options) if named else ())
 
 
 def describe(payload: bytes, names: Iterable[str]) -> dict[str, str]:
@@ -30,7 +37,8 @@ def _named(payload: bytes) -> Iterator[tuple[str, str]]:
     if start[:1] in {b"{", b"["}:
         yield from _json(parse_json(payload))
     elif start[:1] == b"<":
-        yield from ((local(str(element.tag)), "text") for element in parse_xml(payload).iter("*"))
+        for root in documents(payload):
+            yield from ((local(str(element.tag)), "text") for element in root.iter("*"))
     elif start == b"--":
         for body in parts(payload):
             if body.lstrip()[:1] in {b"{", b"[", b"<"}:

@@ -6,10 +6,11 @@ with it) hangs on to a BadMessage as its context. No error text holds a value.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 import orjson
@@ -35,6 +36,12 @@ TYPES = {
     type(None): "null",
 }
 NOTHING = {"", "-", "--"}
+EPOCH = re.compile(r"(\d{10})(\.\d*|(?:\d{3}){1,2}(?:\.\d*)?)?", re.ASCII)
+"""Seconds, and what follows as their fraction: with a point, or as ms or µs without."""
+START = datetime(1970, 1, 1, tzinfo=UTC)
+ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
+DOCUMENTS = 1000
+"""That one message may hold."""
 BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
@@ -57,6 +64,18 @@ def parse_xml(payload: bytes) -> etree._Element:
     return root
 
 
+def documents(payload: bytes) -> list[etree._Element]:
+    """Read one XML document, or several one behind the other, as a TCP stream brings them.
+
+    What is cut off at the end is left out where a whole one stands before it. BadMessage as of `parse_xml`.
+    """
+    with suppress(BadMessage):
+        return [parse_xml(payload)]
+    start = ROOT.search(payload)
+    end = re.compile(rb".*?</" + re.escape(start[1]) + rb"\s*>", re.DOTALL) if start else ROOT
+    return [parse_xml(one) for one in end.findall(payload)[:DOCUMENTS]] or [parse_xml(payload)]
+
+
 @lru_cache(maxsize=4096)
 def local(tag: str) -> str:
     """An element's tag without its namespace: firmwares disagree on that."""
@@ -68,6 +87,12 @@ def parts(payload: bytes) -> Iterator[bytes]:
     delimiter = payload.lstrip().split(b"\n", 1)[0].strip()
     for part in payload.split(delimiter)[1:]:
         yield from BLANK_LINE.split(part, maxsplit=1)[1:]
+
+
+def unwrapped(payload: bytes, camera: ModuleType) -> bytes:
+    """The JSON or XML of a message out of its vendor's own wrapping, if the decoder has an `unwrap` for one."""
+    unwrap: Callable[[bytes], bytes] | None = getattr(camera, "unwrap", None)
+    return payload if unwrap is None else unwrap(payload)
 
 
 def text(value: Any) -> str | None:
@@ -103,8 +128,20 @@ def lane(value: Any) -> str | None:
     return found if found.isascii() and found.isdecimal() and len(found) <= 3 else None
 
 
+def heading(value: Any, forward: float | None) -> str:
+    """Tell forward from reverse: whether a heading, in degrees, is 90° or less off `forward`.
+
+    A heading is one in the picture. What it means on the road is known to who hung up the camera alone, so
+    it is unknown where no `forward` is configured.
+    """
+    found = number(value)
+    if found is None or forward is None:
+        return "unknown"
+    return "forward" if abs((found - forward + 180) % 360 - 180) <= 90 else "reverse"
+
+
 def instant(field: str, value: Any, zone: tzinfo, *, local_clock: bool = False) -> datetime | None:
-    """An ISO 8601 time, or epoch seconds or milliseconds, in UTC; None where there is none.
+    """An ISO 8601 time, or an epoch in s (with or without fraction), ms or µs, in UTC; None where there is none.
 
     A time without offset is in `zone`; of an hour that comes twice it is the first. `local_clock`
     ignores an offset: the clock is right, its zone is not. Raises BadMessage for anything else.
@@ -118,10 +155,9 @@ def instant(field: str, value: Any, zone: tzinfo, *, local_clock: bool = False) 
 
 
 def _instant(found: str, zone: tzinfo, *, local_clock: bool) -> datetime:
-    if found.isdecimal():
-        if len(found) not in {10, 13}:
-            raise ValueError
-        return datetime.fromtimestamp(int(found) / 10 ** (len(found) - 10), UTC)
+    if epoch := EPOCH.fullmatch(found):
+        fraction = (epoch[2] or "").replace(".", "")
+        return START + timedelta(seconds=int(epoch[1]), microseconds=int(f"{fraction:0<6.6}"))
     if found[-5:-4] in {"+", "-"} and found[-3] == ":":  # some firmware writes +8:00
         found = f"{found[:-4]}0{found[-4:]}"
     time = datetime.fromisoformat(found)

@@ -10,11 +10,12 @@ import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
-from anpr.fields import describe
+from anpr.fields import describe, whitelist
 from anpr.keys import KeyStore
+from anpr.payload import unwrapped
 from anpr.series import correct
 from broker.errors import BadMessage
 from broker.identity import identify, named
@@ -103,9 +104,14 @@ class Reader:
                 return name
         return None
 
-    def fields(self, message: Message, camera: str) -> dict[str, str]:
+    def fields(
+        self, message: Message, camera: str, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> dict[str, str]:
         """The camera's whitelisted fields in this message, and their types; never a value."""
-        return describe(message.payload, self._cameras[camera].FIELDS)
+        module = self._cameras[camera]
+        with suppress(BadMessage):
+            return describe(unwrapped(message.payload, module), whitelist(module, options))
+        return {}
 
     def _decodes(self, message: Message, camera: str) -> bool:
         source = Source(name="", topic=message.topic, camera=camera)

@@ -1,19 +1,21 @@
 """A camera's message without all that nobody reads: images, owners, makes and models, before it travels on.
 
 Only fields that the camera's decoder lists (`FIELDS`) are left, in the camera's own form (JSON, XML, a multipart
-body, `key=value` lines), so that its decoder reads the result as it would have read the message.
+body, `key=value` lines; JSON, where it has an `unwrap`), so that its decoder reads the result as it would have
+read the message.
 """
 
 import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import orjson
 from lxml import etree
 
-from anpr.fields import DEPTH
-from anpr.payload import local, parse_json, parse_xml, parts
+from anpr.fields import DEPTH, whitelist
+from anpr.payload import documents, local, parse_json, parts, unwrapped
 from broker.errors import BadMessage
 
 LONGEST = 1000
@@ -22,12 +24,15 @@ LINE = re.compile(rb"^([A-Za-z_ ]+?)(_\d{1,6})?=([^\r\n]*)", re.MULTILINE)
 BOUNDARY = b"--citybroker"
 
 
-def strip(payload: bytes, camera: ModuleType) -> bytes:
-    """Keep of a message what the camera's decoder may read. Raises BadMessage, whose text holds no value.
+def strip(payload: bytes, camera: ModuleType, options: Mapping[str, Any] = MappingProxyType({})) -> bytes:
+    """Keep of a message what the camera's decoder may read with these options of its source.
+
+    Raises BadMessage, whose text holds no value.
 
     The same message gives the same bytes, so that one that is sent again stays recognisable.
     """
-    names = frozenset(camera.FIELDS)
+    names = whitelist(camera, options)
+    payload = unwrapped(payload, camera)
     start = payload.lstrip()[:2]
     if start == b"--":
         return _multipart(payload, names)
@@ -46,7 +51,7 @@ def _multipart(payload: bytes, names: AbstractSet[str]) -> bytes:
 
 def _document(payload: bytes, names: AbstractSet[str]) -> bytes:
     if payload.lstrip()[:1] == b"<":
-        return etree.tostring(_element(parse_xml(payload), names, 0), encoding="utf-8")
+        return b"".join(etree.tostring(_element(root, names, 0), encoding="utf-8") for root in documents(payload))
     return orjson.dumps(_value(parse_json(payload), names, 0))
 
 
@@ -68,8 +73,13 @@ def _element(found: etree._Element, names: AbstractSet[str], depth: int) -> etre
         if local(str(name)) in names and len(value) <= LONGEST:
             kept.set(name, value)
     kept.text = found.text if len(found.text or "") <= LONGEST else None
-    kept.extend(_element(child, names, depth + 1) for child in found if local(str(child.tag)) in names)
+    kept.extend(_element(child, names, depth + 1) for child in found if _wanted(child, names))
     return kept
+
+
+def _wanted(child: etree._Element, names: AbstractSet[str]) -> bool:
+    """Whether its tag is listed, and of a pair (ONVIF's `<SimpleItem Name="text" Value="…"/>`) its name too."""
+    return local(str(child.tag)) in names and child.get("Name") in {None, *names}
 
 
 def _lines(payload: bytes, names: AbstractSet[str]) -> bytes:

@@ -115,7 +115,7 @@ class _Door:
     def _stripped(self, body: Body, source: Source) -> bytes:
         """What the camera's decoder reads of it; its pictures go no further."""
         try:
-            return strip(body.payload, self._cameras[source.camera or ""])
+            return strip(body.payload, self._cameras[source.camera or ""], source.options)
         except BadMessage as error:
             text = str(error)
         except Exception as error:  # noqa: BLE001 - the text of any other could hold a plate

@@ -159,7 +159,7 @@ class Taker:
         camera = source.camera or (self._reader.accepted_by(message) if self._reader else None)
         fields = None
         if camera and self._reader:
-            fields = self._reader.fields(message, camera)
+            fields = self._reader.fields(message, camera, source.options if source.camera else {})
         secret = camera is not None or reason == "personal" or names_plate(message.payload)
         if secret and source.format and reason != "personal":
             detail = "not shown: a number plate may stand in it"  # a format's errors may quote a key

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anpr.fields import describe
-from anpr.payload import instant, kind, lane, name, number, parse_json, parse_xml, parts, text
+from anpr.payload import documents, instant, kind, lane, name, number, parse_json, parse_xml, parts, text
 from broker.errors import BadMessage
 
 BRUSSELS = ZoneInfo("Europe/Brussels")
@@ -65,6 +65,10 @@ def test_a_name_is_printable_and_bounded():
         ("2026-03-29 02:30:00", datetime(2026, 3, 29, 1, 30, tzinfo=UTC)),
         (1772435406, datetime(2026, 3, 2, 7, 10, 6, tzinfo=UTC)),
         ("1772435406509", datetime(2026, 3, 2, 7, 10, 6, 509000, tzinfo=UTC)),
+        ("1772435406899288", datetime(2026, 3, 2, 7, 10, 6, 899288, tzinfo=UTC)),
+        (1772435406.748393, datetime(2026, 3, 2, 7, 10, 6, 748393, tzinfo=UTC)),
+        ("1772435406.", datetime(2026, 3, 2, 7, 10, 6, tzinfo=UTC)),
+        ("1772435406509.25", datetime(2026, 3, 2, 7, 10, 6, 509250, tzinfo=UTC)),
         ("-", None),
         (None, None),
     ],
@@ -119,6 +123,29 @@ EXTERNAL = b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'
 def test_broken_or_hostile_xml(payload):
     with pytest.raises(BadMessage) as caught:
         parse_xml(payload)
+    assert caught.value.__context__ is None
+    assert "1ABC000" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("payload", "texts"),
+    [
+        (b"<a>1</a>", ["1"]),
+        (b"<a>1</a><a>2</a>\r\n<a >3</a >", ["1", "2", "3"]),
+        (b'<?xml version="1.0"?><a>1</a><?xml version="1.0"?><a>2</a>', ["1", "2"]),
+        (b"<a>1</a><a>2", ["1"]),
+    ],
+)
+def test_documents_one_behind_the_other(payload, texts):
+    assert [root.text for root in documents(payload)] == texts
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"1ABC000", b"<a>1ABC000", b"<a>1</a><a>&b;</a>", BOMB + BOMB, EXTERNAL * 2]
+)
+def test_no_document(payload):
+    with pytest.raises(BadMessage) as caught:
+        documents(payload)
     assert caught.value.__context__ is None
     assert "1ABC000" not in str(caught.value)
 
