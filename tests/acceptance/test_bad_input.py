@@ -129,7 +129,7 @@ def test_every_scrape_adds_up_under_load(city: City, sensor: Device, read: Reade
     for one in [*scrapes, read.settled()]:
         done = one["stored"] + one["duplicate"] + one["ignored"] + one["rejected"]
         assert one["received"] == done + one["in_flight"], one
-    assert len({one["received"] for one in scrapes}) > 10
+    assert len({one["received"] for one in scrapes}) > 3  # some of them while it was at work
     assert read.settled()["received"] == before + count + 200
     kept = json.loads(city.command("status", "--counters", "--json"))
     assert kept["adds_up"]
