@@ -11,6 +11,8 @@ PYTHON ?=
 JOBS   ?= 2
 # Messages of each kill test of `make soak`; `make test` sends 50,000.
 KILL_MESSAGES ?= 1000000
+# Mutated messages of `make soak`; `make test` has 20,000.
+FUZZ_MESSAGES ?= 2000000
 
 RUNTIME := $(VENV)/.installed
 DEV     := $(VENV)/.installed-dev
@@ -51,10 +53,11 @@ format: $(DEV) ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(DEV) ## speed of ingest and of the CSV export beside raw paho, a plain loop and COPY
+bench: $(DEV) ## speed of ingest, export and each format beside raw paho, a plain loop, COPY and json.loads
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
-soak: $(DEV) ## the kill tests with KILL_MESSAGES messages each (1,000,000)
+soak: $(DEV) ## FUZZ_MESSAGES mutated messages (2,000,000), and kill tests with KILL_MESSAGES each (1,000,000)
+	$(BIN)/python tests/soak/fuzz.py --count $(FUZZ_MESSAGES)
 	KILL_MESSAGES=$(KILL_MESSAGES) $(BIN)/pytest --timeout 0 -v tests/acceptance -k kill $(ARGS)
 
 docs: $(DEV) ## write the pages of formats and cameras from their docstrings and samples

@@ -231,8 +231,10 @@ def _text(rule: Rule, name: str, value: str) -> _Taken | Skipped:
         return Skipped(name, "unavailable")
     if rule.kind:
         return Skipped(name, "text")
-    if len(word) > MAX_TEXT or "\0" in word:
-        return Skipped(name, "text too long" if len(word) > MAX_TEXT else "control character")
+    if len(word) > MAX_TEXT:
+        return Skipped(name, "text too long")
+    if "\0" in word or not (word.isascii() or word.encode("utf-8", "ignore").decode() == word):
+        return Skipped(name, "control character")  # or half a surrogate pair: no database takes it
     return rule, None, word, 0
 
 

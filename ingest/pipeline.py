@@ -51,6 +51,8 @@ ROTATE_EVERY = 30.0
 REPLY_EVERY = 60.0
 """Seconds between two replies on one topic."""
 MAX_REPLIED = 10_000
+MAX_REMEMBERED = 100_000
+"""Entries that decoders keep for one source: their keys come from outside."""
 RETRY = (0.1, 0.2, 0.5, 1, 2, 5)
 
 
@@ -125,7 +127,8 @@ class Taker:
         found = self._normaliser.normalise(decoded, message, source)
         if source.allow is not None:
             found = self._register.observed(found, source)
-        for key, value in found.inventories:
+        inventories = [one for one in found.inventories if one.key in state or len(state) < MAX_REMEMBERED]
+        for key, value in inventories:
             state[key] = value
         ignored = found.ignored
         if ignored is None and not found.observations:
@@ -136,7 +139,7 @@ class Taker:
             observations=found.observations if ignored is None else (),
             places=found.places,
             signals=found.signals,
-            inventories=found.inventories,
+            inventories=inventories,
             skipped=found.skipped,
             ignored=ignored,
             replies=found.replies,

@@ -34,9 +34,7 @@ _DEVICE_KEYS = (
     "deveui", "eui", "deviceid", "device", "sensorid", "sensor", "thingid", "thing", "nodeid", "node", "stationid",
     "station", "serialnumber", "serial", "imei", "mac", "macaddress", "esp8266id", "clientid", "devicename", "id",
 )  # fmt: skip
-_DEVICES = frozenset(_DEVICE_KEYS)
 _RANKS = {name: rank for rank, name in enumerate(_DEVICE_KEYS)}
-_ID = _RANKS["id"]
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -180,28 +178,42 @@ def _text(value: Any) -> str:
 
 def _object(document: Mapping[str, Any], source: Source) -> list[Item]:
     time, quality = _time(document, source)
-    named = {plain(key): value for key, value in document.items()}
-    thing, body = "", document
-    if not _DEVICES.isdisjoint(named):
-        thing = _device(named)
-        body = {key: value for key, value in document.items() if plain(key) not in _DEVICES or type(value) is dict}
-    found: list[Item] = []
-    for item in values(body, Scope(thing, time, source.timezone, text=True)):
-        if not isinstance(item, Reading):
-            found.append(item)
-        elif not isinstance(item.value, str) or read_number(item.value):
-            found.append(item._replace(quality=quality) if quality and item.time is time else item)
-    return found
+    names = _names(document)
+    thing = _device(document, names) if names else ""
+    found: list[Item] = [
+        item
+        for item in values(document, Scope(thing, time, source.timezone, text=True))
+        if type(item) is not Reading
+        or ((type(item.value) is not str or read_number(item.value)) and item.name not in names)
+    ]
+    return [_flagged(item, time, quality) for item in found] if quality else found
 
 
-def _device(named: Mapping[str, Any]) -> str:
-    """Find what the device calls itself, in an object by its plain keys."""
-    for key in _DEVICE_KEYS:
-        value = named.get(key)
+def _flagged(item: Item, time: datetime | None, quality: int) -> Item:
+    return item._replace(quality=quality) if isinstance(item, Reading) and item.time is time else item
+
+
+def _names(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys that may name the device, best first."""
+    keys = tuple(document)
+    # Keys come from outside: only few and short ones are worth remembering.
+    return _ranked(keys) if len(keys) <= 64 and len("".join(keys)) <= 1024 else _ranked.__wrapped__(keys)
+
+
+@lru_cache(maxsize=4096)
+def _ranked(keys: tuple[str, ...]) -> tuple[str, ...]:
+    ranks = {key: rank for key in keys if (rank := _RANKS.get(plain(key))) is not None}
+    return tuple(sorted(ranks, key=ranks.__getitem__))
+
+
+def _device(document: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """Find what the device calls itself."""
+    for key in names:
+        value = document[key]
         if isinstance(value, dict):
-            value = _device({plain(inner): part for inner, part in value.items()})
+            value = _device(value, _names(value))
         # `id` alone may be that of the message: a count or a UUID.
-        if value and not (key == "id" and (type(value) is not str or _UUID.fullmatch(value))):
+        if value and not (plain(key) == "id" and (type(value) is not str or _UUID.fullmatch(value))):
             text = _text(value)
             if text:
                 return text

@@ -1,4 +1,4 @@
-"""`make bench`: this ingest beside raw paho and a plain loop, and the CSV export beside COPY, in one run.
+"""`make bench`: this ingest beside raw paho and a plain loop, the CSV export beside COPY, each format beside json.loads.
 
 Each consumer is a process of its own that finds a backlog: it makes its durable session, leaves, the
 load is published, it comes back. Its rate is counted from its first message to its last
@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import export  # noqa: E402 - beside this file
+import formats  # noqa: E402 - beside this file
 import servers  # noqa: E402 - beside this folder
 
 from deploy import embedded, simulate  # noqa: E402 - after the path is set
@@ -64,10 +65,19 @@ def main() -> int:
         (folder / "city.toml").write_text(CONFIG)
         runs = ingest_runs(folder, database, options, until)
         exported = export.measure(folder / "city.toml", database) if options.export else None
+    figures = formats.measure() if options.formats else []
     ceiling = simulate.ceiling(simulate.Load(count=options.count))
-    report = {"count": options.count, "runs": runs, "export": exported, "generator": ceiling}
+    report = {
+        "count": options.count,
+        "runs": runs,
+        "export": exported,
+        "generator": ceiling,
+        "formats": [one._asdict() for one in figures],
+    }
     (build / "bench.json").write_text(json.dumps(report, indent=1))
     show(runs, exported)
+    if figures:
+        formats.show(figures, console)
     console.print(
         f"The load generator builds {ceiling:,.0f} messages/s on one core; see published_rate for what it got rid of."
     )
@@ -81,6 +91,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each consumer on each broker")
     parser.add_argument("--budget", type=float, default=240, help="seconds after which no new round begins")
     parser.add_argument("--no-export", dest="export", action="store_false", help="leave the CSV export out")
+    parser.add_argument("--no-formats", dest="formats", action="store_false", help="leave the formats out")
     return parser.parse_args()
 
 

@@ -74,6 +74,8 @@ def test_other_results() -> None:
         (value("motion", 7), "not a boolean"),
         (value("blub", {"a": 1}), "no value"),
         (value("blub", "x\0"), "control character"),
+        (value("blub", "x\ud800"), "control character"),
+        (value("blub", "é🌡"), None),
         (value("blub", "x" * 2000), "text too long"),
     ],
 )
