@@ -20,11 +20,14 @@ SERVERS = ("postgres", "nats")
 def opened(data: Path, version: int) -> Iterator[Path]:
     """Make `data` if it is missing, and hold it for this process alone.
 
-    Raises BadConfig if another citybroker runs on it, if it is of a newer version, or if it belongs to
-    another user.
+    Raises BadConfig if another citybroker runs on it, if it is of a newer version, if it belongs to
+    another user, or if it cannot be made.
     """
     # Nobody lists it. As root, PostgreSQL's user may pass through it; every part has rights of its own.
-    data.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    try:
+        data.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadConfig(f"{data} cannot be made ({error.strerror}): choose another --data") from None
     data = data.resolve()
     _check_owner(data)
     with _locked(data):

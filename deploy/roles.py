@@ -83,7 +83,7 @@ def run_publish(config: Config, *, database_url: str, metrics_port: int, metrics
 
     readiness = Readiness(database=NOT_YET)
     with _role("publish", readiness, metrics_port, metrics_host) as stop:
-        if wait_for_database(database_url, readiness, stop):
+        if wait_for_database(database_url, "publish", readiness, stop):
             opendata.publish.run(
                 config,
                 database_url=database_url,
@@ -125,7 +125,7 @@ def run_serve(  # noqa: PLR0913 - what the command has as options
         public_url=public_url,
     )
     with _role("serve", Readiness(), metrics_port, metrics_host) as stop, _door(app, config, mqtt_url, readiness):
-        _serve(app, host, http_port, partial(wait_for_database, database_url, readiness, stop), stop)
+        _serve(app, host, http_port, partial(wait_for_database, database_url, "serve", readiness, stop), stop)
 
 
 def run_door(
@@ -200,15 +200,15 @@ def _role(name: str, readiness: Readiness, port: int, host: str) -> Iterator[Eve
     log.info("stopped")
 
 
-def wait_for_database(url: str, readiness: Readiness, stop: Event) -> bool:
-    """Wait until the database is there and migrated; False if told to stop before.
+def wait_for_database(url: str, role: str, readiness: Readiness, stop: Event) -> bool:
+    """Wait until the database is there, migrated and open to `role`; False if told to stop before.
 
     Raises BadConfig or NotMigrated, which no waiting helps.
     """
     attempt = 0
     while not stop.is_set():
         try:
-            schema.ensure(url)
+            schema.ensure(url, role)
         except StoreUnavailable as error:
             if attempt == 0:
                 log.warning("waiting for the database", why=str(error))

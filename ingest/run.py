@@ -152,9 +152,10 @@ def _remembered(
     database: Database, name: str, mine: list[str], readiness: Readiness, stop: Event
 ) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """What decoders remember, and the MQTT sessions of filters that are gone; waits for the store."""
+    said = False
     while True:
         try:
-            schema.ensure(database.url)
+            schema.ensure(database.url, "ingest")
             with database.transaction() as connection:
                 state = batches.remembered(connection)
                 earlier: list[str] = state.pop("", {}).get(_sessions_key(name), [])
@@ -162,8 +163,9 @@ def _remembered(
         except StoreUnavailable as error:
             if stop.is_set():
                 raise
-            if not readiness.missing().get("database"):
+            if not said:
                 log.warning("ingest: waiting for the database", why=str(error))
+                said = True
             readiness.set("database", f"waiting: {error}")
             time.sleep(0.5)
         else:

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL or TimescaleDB, and its errors in our words."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from psycopg import errors
 from broker.errors import AlreadyStored, BadConfig, BrokerError, NotMigrated, StoreRefused, StoreUnavailable
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+# What the pool warns of is raised to whoever asked; said once more, for each attempt, it fills a terminal.
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
 
 TAKE_ROLE = """
     select set_config('role', rolname, false) from pg_roles
@@ -93,13 +97,15 @@ class Database:
                 self._pool.putconn(connection)
 
     def _take(self) -> Connection:
-        """A connection; PoolTimeout as soon as a new one could not be made, not after the whole time."""
+        """A connection; an error as soon as a new one could not be made, not after the whole time."""
         self._failed.clear()
         deadline = time.monotonic() + self._timeout
         while True:
             try:
                 return self._pool.getconn(timeout=0.2)
             except psycopg_pool.PoolTimeout:
+                if self._failed.is_set():  # the pool does not tell why; one attempt of our own does
+                    psycopg.connect(self.url, connect_timeout=2).close()
                 if self._failed.is_set() or time.monotonic() > deadline:
                     raise
 

@@ -15,6 +15,12 @@ LEDGER = """
         applied timestamptz not null default now()
     )"""
 
+OF_ROLE = {"ingest": "decoder_state", "publish": "feed", "serve": "published_feed"}
+"""What a role reads, and no other."""
+RIGHTS = """
+    select current_user, has_table_privilege(%s, 'select') or exists (
+        select from pg_roles where rolname = %s and pg_has_role(oid, 'member'))"""
+
 
 def names(engine: str) -> list[str]:
     """The migrations of an engine (postgres or timescale), in order."""
@@ -46,10 +52,23 @@ def migrate(url: str) -> list[str]:
         raise
 
 
-def ensure(url: str) -> None:
-    """Migrate if something is missing and the login may; else raise NotMigrated, naming what to do."""
+def ensure(url: str, role: str) -> None:
+    """Migrate if something is missing and the login may; else raise NotMigrated, naming what to do.
+
+    Raises BadConfig where the login lacks the rights of `role`: ingest, publish or serve.
+    """
     if pending(url):
         migrate(url)
+    _check_rights(url, role)
+
+
+def _check_rights(url: str, role: str) -> None:
+    with translated(), psycopg.connect(url, connect_timeout=10) as connection:
+        row = connection.execute(RIGHTS, [OF_ROLE[role], f"citybroker_{role}"]).fetchone()
+    if row and not row[1]:
+        raise BadConfig(
+            f"the database login {row[0]} may not do the work of this role: grant citybroker_{role} to it"
+        )
 
 
 def pending(url: str) -> list[str]:

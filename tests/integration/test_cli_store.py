@@ -246,6 +246,7 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_1(invoke, tmp_path):
     assert (code, stdout) == (1, "")
     assert len(stderr.splitlines()) == 1
     assert stderr.startswith("citybroker: ")
+    assert "No such file or directory" in stderr
 
 
 def test_things_tell_when_and_how_often_they_were_heard_of(run, tmp_path, database):

@@ -176,8 +176,8 @@ def test_retained_messages(mosquitto, database, config, keys):
     assert dict(ignored)["retained message cleared"] == 1, "the camera's was cleared at its first coming"
 
 
-def test_waits_for_a_database_that_is_away(mosquitto, config, keys, tmp_path):
-    stop, readiness = Event(), Readiness()
+def test_waits_for_a_database_that_is_away(mosquitto, config, keys, tmp_path, capfd):
+    stop, readiness = Event(), Readiness(database="not connected yet")
     url = f"postgresql://nobody@/none?host={tmp_path}"
     options = {"mqtt_url": mosquitto.url, "database_url": url, "keys": keys, "stop": stop, "readiness": readiness}
     thread = Thread(target=ingest.run, args=[config], kwargs=options)
@@ -186,6 +186,7 @@ def test_waits_for_a_database_that_is_away(mosquitto, config, keys, tmp_path):
     stop.set()
     thread.join(20)
     assert not thread.is_alive()
+    assert "waiting for the database" in "".join(capfd.readouterr())
 
 
 def test_a_camera_without_a_key_store_is_refused(mosquitto, database, config):

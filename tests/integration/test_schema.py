@@ -15,7 +15,17 @@ def test_a_second_migration_does_nothing(empty_database):
 
 def test_a_role_without_the_right_names_the_command(empty_database):
     with pytest.raises(NotMigrated, match="citybroker migrate"):
-        schema.ensure(empty_database.serve)
+        schema.ensure(empty_database.serve, "serve")
+
+
+def test_a_login_of_another_role_is_told_what_to_grant(database):
+    for role in ("ingest", "publish", "serve"):
+        schema.ensure(getattr(database, role), role)
+        schema.ensure(database.owner, role)
+    with pytest.raises(BadConfig, match="grant citybroker_serve"):
+        schema.ensure(database.publish, "serve")
+    with pytest.raises(BadConfig, match=r"citybroker_serve may .* grant citybroker_ingest"):
+        schema.ensure(database.serve, "ingest")
 
 
 def test_a_newer_database_is_refused(database):
