@@ -48,7 +48,7 @@ def pages() -> dict[Path, str]:
 
 def page(kind: Kind, name: str, module: ModuleType) -> str:
     """The page of one plug-in."""
-    parts = [f"# `{name}`", *about(module), source(kind, name, module), *options(module), *shown(kind, name)]
+    parts = [f"# `{name}`", *about(module), source(kind, name, module), *options(kind, module), *shown(kind, name)]
     parts.append(f"All {kind.folder}: [{kind.folder}]({kind.index}). This page is made by `make docs`.")
     return "\n\n".join(parts) + "\n"
 
@@ -67,13 +67,13 @@ def source(kind: Kind, name: str, module: ModuleType) -> str:
     return "\n".join(["## In `city.toml`", "", "```toml", "[[source]]", *lines, "```"])
 
 
-def options(module: ModuleType) -> list[str]:
+def options(kind: Kind, module: ModuleType) -> list[str]:
     """The keys of `[source.options]`, if there are any."""
     model = getattr(module, "Options", None)
     if model is None:
         return []
     fields = ", ".join(f"`{field}`" for field in model.model_fields)
-    return [f"## Options\n\n`[source.options]` may have {fields}: see [the index](../formats.md#options)."]
+    return [f"## Options\n\n`[source.options]` may have {fields}: see [the index]({kind.index}#options)."]
 
 
 def shown(kind: Kind, name: str) -> list[str]:
