@@ -71,6 +71,8 @@ CODED = re.compile(r"Code=(\w+);action=(\w+)[^{]*(\{.*\})?", re.DOTALL)
 NEXT = re.compile(r"^(?=Code=\w+;)", re.MULTILINE)
 TEXTS = frozenset(b"{[" + bytes(range(65, 91)) + bytes(range(97, 123)))
 """First bytes of a part that is no picture."""
+OF_VEHICLE = {"Category", "VehicleType", "Speed"}
+"""Not its `Text`, which is the make."""
 VEHICLE = ("Object", "TrafficCar", "Plate", "Vehicle", "NonMotor", "PlateNumber")
 WANTED = frozenset(FIELDS)
 HEARTBEAT = Ignored("heartbeat")
@@ -149,7 +151,19 @@ def _events(payload: bytes) -> list[Any]:
     found = _parts(payload) if payload.lstrip()[:2] == b"--" else _body(payload)
     if not found:
         raise BadMessage("neither lines of Events[0] nor Code=… nor JSON")
-    return found
+    return [_bare(event) for event in found]
+
+
+def _bare(event: Any) -> Any:
+    """An event of ITSAPI without its wrapping, and one of any kind without the make of its vehicle."""
+    if not isinstance(event, dict):
+        return event
+    picture = event.get("Picture")
+    bare = picture if isinstance(picture, dict) else event
+    vehicle = bare.get("Vehicle")
+    if not isinstance(vehicle, dict):
+        return bare
+    return bare | {"Vehicle": {field: value for field, value in vehicle.items() if field in OF_VEHICLE}}
 
 
 def _parts(payload: bytes) -> list[Any]:
@@ -211,8 +225,6 @@ def _lines(found: str) -> list[Any]:
 def _event(event: Any, source: Source) -> PlateRead | Ignored:
     if not isinstance(event, dict):
         raise BadMessage(f"an object was expected, found {kind(event)}")
-    if isinstance(event.get("Picture"), dict):
-        event = event["Picture"]
     code = text(_at(event, "Code")) or text(_at(event, "EventBaseInfo", "Code"))
     if code is None and "Active" in event:
         return HEARTBEAT
