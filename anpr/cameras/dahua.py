@@ -41,6 +41,7 @@ FIELDS = (
     "CommInfo",
     "Plate",
     "PlateNumber",
+    "PlateText",
     "TrafficCar",
     "DrivingDirection",
     "Vehicle",
@@ -73,7 +74,7 @@ TEXTS = frozenset(b"{[" + bytes(range(65, 91)) + bytes(range(97, 123)))
 """First bytes of a part that is no picture."""
 OF_VEHICLE = {"Category", "VehicleType", "Speed"}
 """Not its `Text`, which is the make."""
-VEHICLE = ("Object", "TrafficCar", "Plate", "Vehicle", "NonMotor", "PlateNumber")
+VEHICLE = ("Object", "TrafficCar", "Plate", "Vehicle", "NonMotor", "PlateNumber", "PlateText")
 WANTED = frozenset(FIELDS)
 HEARTBEAT = Ignored("heartbeat")
 NOT_A_PASSAGE = ("TrafficFlow", "TrafficPark", "TrafficVehicleInNoParking", "TrafficLight", "TrafficJam")
@@ -274,7 +275,7 @@ def _first(event: Mapping[str, Any], *paths: str) -> Any:
 
 def _plate(event: Mapping[str, Any]) -> str | None:
     """The first reading, else what stands for none."""
-    fields = ["TrafficCar.PlateNumber", "Plate.Text", "Plate.PlateNumber", "PlateNumber"]
+    fields = ["TrafficCar.PlateNumber", "Plate.Text", "Plate.PlateNumber", "PlateNumber", "PlateText"]
     if _at(event, "Object", "ObjectType") in {"Plate", None}:
         fields.insert(0, "Object.Text")
     values = [_at(event, *field.split(".")) for field in fields]
@@ -305,7 +306,7 @@ def _direction(event: Mapping[str, Any]) -> str:
 
 def _class(event: Mapping[str, Any]) -> str:
     """By the kind of vehicle; `VehicleSize` says Light-duty of bicycles as well."""
-    said = _first(event, "Vehicle.Category", "NonMotor.Category", "Vehicle.VehicleType")
+    said = _first(event, "Vehicle.Category", "NonMotor.Category", "Vehicle.VehicleType", "TrafficCar.VehicleType")
     return CLASSES.get(re.sub(r"[\W_]", "", text(said) or "").lower(), "unknown")
 
 

@@ -225,6 +225,7 @@ def test_who_comes_back_has_the_other_direction(value, forward):
         without(EVENT, "Code"),
         {"UTC": 1772435406, "Plate": {"Text": PLATE}},
         {"UTC": 1772435406, "PlateNumber": PLATE},
+        {"UTC": 1772435406, "PlateText": PLATE},
         {"UTC": 1772435406, "Object": {"Text": "Unknown"}, "TrafficCar": {"PlateNumber": PLATE}},
         {"UTC": 1772435406, "Object": {"ObjectType": "Vehicle", "Text": "2TST000"}, "PlateNumber": PLATE},
         {"TrafficCar": {"UTC": 1772435406, "PlateNumber": PLATE}, "UTCMS": "-"},
@@ -309,6 +310,7 @@ def test_dahua_confidence(reader, sent, found):
         ({"JunctionDirection": "Obverse", "TrafficCar": {"DrivingDirection": []}}, "forward", "unknown"),
         ({"TrafficCar": {"DrivingDirection": ["Leave", "A", "B"]}}, "reverse", "unknown"),
         ({"Vehicle": {"Category": "LargeBus"}}, "unknown", "unknown"),
+        ({"TrafficCar": {"VehicleType": "Van"}}, "unknown", "auto"),
     ],
 )
 def test_dahua_direction_and_class(reader, changed, direction, vehicle_class):
