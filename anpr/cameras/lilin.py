@@ -17,7 +17,7 @@ from broker.model import Ignored, Message, PlateRead, Skipped, Source
 
 FIELDS = ("INFORMATION", "TS", "CAR_ID", "LPR", "THRESHOLD", "COUNTRY")
 """All that is ever read; the plate among them becomes a token."""
-MARKS = (b'"LPR"', b"LPR_COUNT")
+MARKS = (b'"LPR"', b"'LPR'", b"LPR_")
 """Bytes that tell of a plate, also in a message too broken to decode."""
 
 

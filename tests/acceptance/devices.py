@@ -32,6 +32,11 @@ def sample(case: Path) -> Sample:
     return Sample(f"{case.parent.name}/{stem}", spec["topic"], payload.read_bytes(), spec["expected"])
 
 
+def of_camera(name: str) -> str:
+    """The folder of a camera's samples: one of its own where a format has the same name."""
+    return f"cameras/{name}" if (SAMPLES / "cameras" / name).is_dir() else name
+
+
 def samples(folder: str, *names: str) -> list[Sample]:
     """The samples of a format or camera: these, or all."""
     found = {case.name.removesuffix(SUFFIX): case for case in sorted((SAMPLES / folder).glob(f"*{SUFFIX}"))}

@@ -16,7 +16,7 @@ import plates
 import psycopg
 import pytest
 import servers
-from devices import Device, samples
+from devices import Device, of_camera, samples
 from processes import City, until, up
 from reader import Reader
 
@@ -52,8 +52,14 @@ title = "Voertuigen"
 kind = "camera"
 policy = "aggregate"
 """
+OPTIONS = {
+    "camera-json": '[source.options]\nplate = "vehicle.plate"\ntime = "seen"\n',
+    "camera-xml": '[source.options]\nplate = "car/plate"\npassages = "events/event"\n',
+}
+"""Of cameras that the configuration describes: as in most of their samples."""
 CONFIG += "".join(
     f'[[source]]\nname = "{kind}-{name}"\ntopic = "{kind}/{name}/+"\n{kind} = "{name}"\n'
+    + OPTIONS.get(f"{kind}-{name}", "")
     for kind, names in (("format", [*FORMATS, "failing"]), ("camera", [*CAMERAS, "failing"]))
     for name in names
 )
@@ -99,7 +105,7 @@ def planted() -> list[Sent]:
     found = []
     for camera in CAMERAS:
         ways = [PLATE, PLATE.replace("-", ""), PLATE.lower()]
-        for number, one in enumerate(samples(camera)):
+        for number, one in enumerate(samples(of_camera(camera))):
             plate = ways[number % len(ways)].encode()
             found.append(Sent(camera, SAMPLE_PLATE.sub(plate, one.payload)))
     holding = [one for one in found if plates.holds(one.payload, plates.forms(PLATE))]

@@ -44,6 +44,11 @@ class Sample(NamedTuple):
         return self.spec.get("state", {})
 
 
+def of_camera(name: str) -> str:
+    """The folder of a camera's samples: one of its own where a format has the same name."""
+    return f"cameras/{name}" if (ROOT / "cameras" / name).is_dir() else name
+
+
 def cases(folder: str) -> list[Path]:
     return sorted((ROOT / folder).glob(f"*{SUFFIX}"))
 

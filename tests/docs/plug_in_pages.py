@@ -48,7 +48,8 @@ def pages() -> dict[Path, str]:
 
 def page(kind: Kind, name: str, module: ModuleType) -> str:
     """The page of one plug-in."""
-    parts = [f"# `{name}`", *about(module), source(kind, name, module), *options(kind, module), *shown(kind, name)]
+    parts = [f"# `{name}`", *about(module), source(kind, name, module), *options(kind, module)]
+    parts += shown(samples.of_camera(name) if kind.key == "camera" else name)
     parts.append(f"All {kind.folder}: [{kind.folder}]({kind.index}). This page is made by `make docs`.")
     return "\n\n".join(parts) + "\n"
 
@@ -76,7 +77,7 @@ def options(kind: Kind, module: ModuleType) -> list[str]:
     return [f"## Options\n\n`[source.options]` may have {fields}: see [the index]({kind.index}#options)."]
 
 
-def shown(kind: Kind, name: str) -> list[str]:
+def shown(name: str) -> list[str]:
     """Samples: what arrives, and what becomes of it."""
     parts = ["## What becomes of a message"]
     for case in chosen(name):

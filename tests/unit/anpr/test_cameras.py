@@ -22,11 +22,9 @@ BRUSSELS = ZoneInfo("Europe/Brussels")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PLATE = "1QVX000"
 SAMPLES = Path(__file__).parents[2] / "samples"
+FOLDERS = {name: folder if (folder := SAMPLES / "cameras" / name).is_dir() else SAMPLES / name for name in CAMERAS}
 CASES = [
-    path
-    for name in sorted(CAMERAS)
-    for path in sorted((SAMPLES / name).glob("*"))
-    if ".expected." not in path.name
+    path for name in sorted(CAMERAS) for path in sorted(FOLDERS[name].glob("*")) if ".expected." not in path.name
 ]
 MILESIGHT = (SAMPLES / "milesight" / "full.json").read_bytes()
 HIKVISION = (SAMPLES / "hikvision" / "full.xml").read_bytes()

@@ -103,9 +103,16 @@ def test_many_fields_that_nobody_took_are_counted(explained):
     assert len(lines) < MOST + 30
 
 
-@pytest.mark.parametrize("name", sorted({*modules.load("ingest.formats"), *modules.load("anpr.cameras")}))
-def test_every_sample_is_explained(explained, name):
-    kind = "--camera" if name in modules.load("anpr.cameras") else "--format"
+DECODERS = [
+    *(("--format", name) for name in modules.load("ingest.formats")),
+    *(
+        ("--camera", name) for name in modules.load("anpr.cameras") if name not in {"json", "xml"}
+    ),  # need a city.toml
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), DECODERS)
+def test_every_sample_is_explained(explained, kind, name):
     for path in sorted((SAMPLES / name).glob("*.expected.json")):
         told = json.loads(path.read_text())
         if told.get("source", {}).get("options"):
