@@ -84,15 +84,20 @@ def ready_body(missing: Mapping[str, str]) -> dict[str, Any]:
 
 
 class Together(Readiness):
-    """The readiness of a role and of its peers, as one."""
+    """The readiness of a role and of its peers, as one; what is set is the role's own."""
 
-    def __init__(self, peers: Peers, **missing: str) -> None:
-        super().__init__(**missing)
+    def __init__(self, peers: Peers, own: Readiness) -> None:
+        super().__init__()
         self._peers = peers
+        self._own = own
+
+    def set(self, name: str, why_not: str | None) -> None:
+        """Say that `name` of this role is met (None), or what it lacks."""
+        self._own.set(name, why_not)
 
     def missing(self) -> dict[str, str]:
         """What this role and its peers lack; a peer that does not answer is missing itself."""
-        found = super().missing()
+        found = self._own.missing()
         for role, port in self._peers.items():
             found.update(peer_missing(role, port))
         return found

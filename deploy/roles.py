@@ -23,7 +23,7 @@ from broker.config import Config
 from broker.errors import BrokerError, StoreUnavailable
 from broker.readiness import Readiness
 from broker.store import schema
-from broker.store.database import Connection
+from broker.store.database import Connection, reach
 from deploy import health, logs, ports, signals
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ SERVER: dict[str, Any] = {
 }
 """Settings of uvicorn."""
 NOT_YET = "not connected yet"
+LOOK_EVERY = 5
+"""Seconds between looks whether the database of a role that only answers requests is still there."""
 RETRY = (0.2, 0.5, 1, 2, 5)
 """Seconds between attempts to reach a database that is away; the last one goes on."""
 
@@ -115,7 +117,8 @@ def run_serve(  # noqa: PLR0913 - what the command has as options
 
     ports.check(host, http_port, "--http-port")
     peers: health.Peers = json.loads(os.environ.get("CITYBROKER_PEERS", "{}"))
-    readiness = health.Together(peers, database=NOT_YET)
+    own = Readiness(database=NOT_YET)
+    readiness = health.Together(peers, own)
     app = opendata.app.create(
         config,
         database_url=database_url,
@@ -124,8 +127,8 @@ def run_serve(  # noqa: PLR0913 - what the command has as options
         metrics=partial(health.render_together, "serve", peers) if peers else metrics.render,
         public_url=public_url,
     )
-    with _role("serve", Readiness(), metrics_port, metrics_host) as stop, _door(app, config, mqtt_url, readiness):
-        _serve(app, host, http_port, partial(wait_for_database, database_url, "serve", readiness, stop), stop)
+    with _role("serve", own, metrics_port, metrics_host) as stop, _door(app, config, mqtt_url, readiness):
+        _serve(app, host, http_port, partial(_mind_database, database_url, "serve", readiness, stop))
 
 
 def run_door(
@@ -147,7 +150,7 @@ def run_door(
         _role("door", readiness, metrics_port, metrics_host) as stop,
         door.mounted(app, config, mqtt_url, readiness),
     ):
-        _serve(app, host, http_port, lambda: True, stop)
+        _serve(app, host, http_port, stop.wait)
 
 
 @contextmanager
@@ -166,8 +169,8 @@ def _door(app: "FastAPI", config: Config, mqtt_url: str | None, readiness: Readi
         yield
 
 
-def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop: Event) -> None:
-    """Run uvicorn until `stop`; meanwhile `prepare` waits for the database, and its refusal ends the role."""
+def _serve(app: object, host: str, port: int, mind: Callable[[], object]) -> None:
+    """Run uvicorn until `mind` returns: it waits for the database and the end; its refusal ends the role."""
     import uvicorn
 
     server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **SERVER))  # type: ignore[arg-type]
@@ -175,11 +178,9 @@ def _serve(app: object, host: str, port: int, prepare: Callable[[], bool], stop:
 
     def watch() -> None:
         try:
-            prepare()
+            mind()
         except BrokerError as error:
             refused.append(error)
-        else:
-            stop.wait()
         server.should_exit = True
 
     Thread(target=watch, name="watch", daemon=True).start()
@@ -219,3 +220,16 @@ def wait_for_database(url: str, role: str, readiness: Readiness, stop: Event) ->
             readiness.set("database", None)
             return True
     return False
+
+
+def _mind_database(url: str, role: str, readiness: Readiness, stop: Event) -> None:
+    """Wait for the database, then keep `readiness` true to it until told to stop."""
+    if not wait_for_database(url, role, readiness, stop):
+        return
+    while not stop.wait(LOOK_EVERY):
+        try:
+            reach(url)
+        except BrokerError as error:
+            readiness.set("database", f"waiting: {error}")
+        else:
+            readiness.set("database", None)

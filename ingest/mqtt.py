@@ -91,13 +91,9 @@ class Subscriber:
         self._failures = 0
         self._retry_at = 0.0
         self._obsolete: list[str] = []
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        topics = sorted(set(filters))
-        self._sessions = [
-            Session(self._where, session_id(process, topic, secret), topic, self._receive) for topic in topics
-        ]
+        self._wake_in, self._wake_out = _wake_pair()
+        named = {topic: session_id(process, topic, secret) for topic in sorted(set(filters))}
+        self._sessions = [Session(self._where, name, topic, self._receive) for topic, name in named.items()]
         self._by_connection: Mapping[int, Session] = {}
         self._thread = Thread(target=self._run, name="mqtt", daemon=True)
         readiness.set("mqtt", f"connecting to {self._where.host}:{self._where.port}")
@@ -306,7 +302,16 @@ class Subscriber:
             self._size += self._arrived_size
             self.again += again
             self._changed.notify()
+        BYTES_IN_FLIGHT.set(self._size)
         self._arrived, self._arrived_again, self._arrived_size = [], 0, 0
+
+
+def _wake_pair() -> tuple[socket.socket, socket.socket]:
+    """What a byte is written into, and what `select` then sees."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setblocking(False)
+    return ends
 
 
 def _topic(packet: MQTTMessage) -> str:

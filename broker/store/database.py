@@ -49,6 +49,12 @@ def _translate(error: Exception) -> BrokerError:
             return StoreUnavailable(text)
 
 
+def reach(url: str) -> None:
+    """Connect, and no more. Raises StoreUnavailable where that fails."""
+    with translated():
+        psycopg.connect(url, connect_timeout=2).close()
+
+
 class Database:
     """A pool of connections to one database, under one login.
 
@@ -105,7 +111,7 @@ class Database:
                 return self._pool.getconn(timeout=0.2)
             except psycopg_pool.PoolTimeout:
                 if self._failed.is_set():  # the pool does not tell why; one attempt of our own does
-                    psycopg.connect(self.url, connect_timeout=2).close()
+                    reach(self.url)
                 if self._failed.is_set() or time.monotonic() > deadline:
                     raise
 

@@ -53,7 +53,7 @@ def test_metrics_are_those_of_the_process(port: int) -> None:
 
 def test_readiness_is_that_of_all(port: int, readiness: Readiness) -> None:
     gone = ports.free(1)[0]
-    together = health.Together({"ingest": port, "publish": gone}, own="not yet")
+    together = health.Together({"ingest": port, "publish": gone}, Readiness(own="not yet"))
     assert together.missing() == {
         "own": "not yet",
         "ingest: database": "not connected yet",
