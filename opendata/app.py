@@ -70,6 +70,11 @@ def create(
     app.include_router(pages.router(catalogue))
     _operate(app, readiness, metrics)
     _explain(app)
+    _surround(app)
+    return app
+
+
+def _surround(app: FastAPI) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=["*"],
@@ -79,7 +84,6 @@ def create(
     )
     app.add_middleware(Methods)
     app.add_middleware(Timing)
-    return app
 
 
 def _door(door: Catalogue) -> Callable[[Request], Catalogue]:

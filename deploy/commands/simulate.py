@@ -46,8 +46,8 @@ def simulate(
       citybroker simulate --rate 200 --count 12000 --formats tts_v3,senml,ngsi_ld
       citybroker simulate --mqtt-url mqtt://127.0.0.1:1883 --count 50000 --json
     """
-    load: dict[str, Any] = {"count": count, "rate": rate, "formats": _formats(formats), "things": things, "seed": seed}
-    load |= {"times": times, "connections": connections, "patience": patience}
+    load: dict[str, Any] = {"count": count, "rate": rate, "formats": _formats(formats), "things": things}
+    load |= {"seed": seed, "times": times, "connections": connections, "patience": patience}
     outcome = _publish(mqtt_url, data, load, shown=not as_json)
     _tell(outcome, as_json=as_json)
     raise typer.Exit(0 if outcome.acknowledged == count else 1)

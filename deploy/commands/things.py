@@ -12,6 +12,12 @@ from deploy.commands import options
 from deploy.commands.options import DatabaseUrlOption, DataOption, JsonOption, option
 
 
+COLUMNS = (
+    *("thing", "name", "kind", "source", "place", "datastreams"),
+    *("last seen", "per hour", "battery", "signal"),
+)
+
+
 def show_list(
     silent: Annotated[
         str | None, option("--silent", "Only those not heard of for this long: 1h, 30m, 2d.")
@@ -40,19 +46,7 @@ def show_list(
         for row in rows:
             output.emit(row)
         return
-    columns = (
-        "thing",
-        "name",
-        "kind",
-        "source",
-        "place",
-        "datastreams",
-        "last seen",
-        "per hour",
-        "battery",
-        "signal",
-    )
-    output.show_table(columns, [_row(row) for row in rows])
+    output.show_table(COLUMNS, [_row(row) for row in rows])
 
 
 def _length(text: str) -> timedelta:
