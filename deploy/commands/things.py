@@ -11,7 +11,6 @@ import typer
 from deploy.commands import options
 from deploy.commands.options import DatabaseUrlOption, DataOption, JsonOption, option
 
-
 COLUMNS = (
     *("thing", "name", "kind", "source", "place", "datastreams"),
     *("last seen", "per hour", "battery", "signal"),
