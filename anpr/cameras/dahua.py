@@ -175,8 +175,8 @@ def _parts(payload: bytes) -> list[Any]:
 def _body(payload: bytes) -> list[Any]:
     if payload.lstrip()[:1] in {b"{", b"["}:
         return _documents(parse_json(payload))
-    found = payload.decode(errors="replace").strip()
-    if found.lower() == "heartbeat":
+    found = payload.decode(errors="replace").rstrip()
+    if found.rpartition("\n")[2].lower() == "heartbeat" and "=" not in found:
         return [{"Active": "keepAlive"}]
     if NEXT.search(found):
         return [_coded(block) for block in NEXT.split(found) if block.startswith("Code=")]

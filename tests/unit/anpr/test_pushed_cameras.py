@@ -275,7 +275,15 @@ def test_dahua_events_that_are_no_passage(reader, changed, reason):
 
 def test_dahua_event_without_data(reader):
     assert read(reader, "dahua", "Code=TrafficJunction;action=Pulse;index=0") == [Ignored("no data")]
-    assert read(reader, "dahua", "Heartbeat\r\n") == [Ignored("heartbeat")]
+
+
+@pytest.mark.parametrize("head", ["", "Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n"])
+def test_dahua_parts_of_a_stream_as_a_bridge_hands_them_on(reader, head):
+    assert read(reader, "dahua", head.format(9) + "Heartbeat\r\n") == [Ignored("heartbeat")]
+    lines = f"Events[0].UTC=1772435406\r\nEvents[0].PlateNumber={PLATE}\r\n"
+    assert one(reader, "dahua", head.format(len(lines)) + lines).time == MORNING
+    event = f"Code=TrafficJunction;action=Pulse;index=0;data={json.dumps(EVENT)}"
+    assert one(reader, "dahua", head.format(len(event)) + event).time == MORNING
 
 
 def test_dahua_events_one_behind_the_other(reader):
