@@ -12,6 +12,9 @@ _EARLIEST = 631_152_000.0
 """1990 in epoch seconds; less is the uptime of a device without a clock."""
 _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 """An epoch below the first number counts 1 / the second: s, ms, µs, ns."""
+_MICRO = 1e6
+_EXACT = 2.0**32
+"""Seconds; a float has the microseconds of all before."""
 _OF_ONE_CLOCK = timedelta(seconds=1)
 """Times so near each other are one, rounded."""
 _EPOCH = re.compile(r"\+?\d{1,20}(?:\.\d*)?(?:E\+?\d{1,2})?", re.ASCII)
@@ -44,6 +47,8 @@ def moment(value: Any, zone: tzinfo, field: str = "time") -> datetime:
 
 def epoch(value: float, field: str = "time") -> datetime:
     """Read seconds, ms, µs or ns since 1970, told apart by their size. Raises BadMessage (`time`)."""
+    if _EARLIEST <= value < _EXACT:  # nearly all of them
+        return datetime.fromtimestamp(value, UTC)
     for bound, per_second in _UNITS:
         if _EARLIEST * per_second <= value < bound:
             return _seconds(value, per_second)
@@ -79,8 +84,8 @@ def agreed(epochs: Sequence[datetime], texts: Sequence[datetime]) -> tuple[datet
 
 
 def _seconds(value: float, per_second: float) -> datetime:
-    if isinstance(value, int):
-        # In whole numbers: a float has no microseconds left at this size.
+    if isinstance(value, int) and (per_second > _MICRO or value >= _EXACT * per_second):
+        # In whole numbers: a float has no microseconds left at this size, and nanoseconds are cut.
         whole, rest = divmod(value, int(per_second))
         return datetime.fromtimestamp(whole, UTC).replace(microsecond=rest * 1_000_000 // int(per_second))
     return datetime.fromtimestamp(value / per_second, UTC)

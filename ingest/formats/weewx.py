@@ -33,6 +33,8 @@ _NONE: _Unit = (None, 1)
 _NEW = tuple.__new__
 """Makes a named tuple in half the time."""
 _PACKETS = {"loop", "archive"}
+_SHORT = 16_384
+"""Bytes."""
 _SUFFIXES: dict[str, _Unit] = {
     "C": ("Cel", 1), "F": ("[degF]", 1), "K": ("K", 1), "mbar": ("hPa", 1), "hPa": ("hPa", 1), "kPa": ("kPa", 1),
     "inHg": ("[in_i'Hg]", 1), "mmHg": ("mm[Hg]", 1), "kph": ("km/h", 1), "km_per_hour": ("km/h", 1),
@@ -127,33 +129,52 @@ class _Name(NamedTuple):
     unit: _Unit | None
 
 
+class _Column(NamedTuple):
+    """What becomes of the values of one key."""
+
+    key: str
+    name: str
+    code: str | None
+    qualifier: str
+    factor: float
+    near: str
+    """The key whose temperature tells whether this one, which has no unit, is in °C after all; "" for others."""
+
+
+class _Plan(NamedTuple):
+    """What becomes of a packet with these keys; a station sends the same ones every time."""
+
+    columns: tuple[_Column, ...]
+    own: bool
+    """One of the keys at least is a name of WeeWX."""
+
+
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the values of a packet, or the value of a topic of its own."""
     del state
     thing, last = _address(message.topic)
-    system = _SYSTEMS.get(source.options.get("unit_system") or "", {})
+    system = source.options.get("unit_system") or ""
     payload = message.payload
     if payload[:1] != b"{" and payload.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"{":
-        return _alone(Reading(thing, last, 0.0, None), text(payload), system)
+        return _alone(Reading(thing, last, 0.0, None), text(payload), _SYSTEMS.get(system, {}))
     packet = expect(parse(payload), dict, "payload")
-    if "dateTime" not in packet and not any(key in _NAMES or _meaning(key).unit for key in packet):
+    # Keys come from outside: only short packets are worth remembering.
+    plan = (_plan if len(payload) <= _SHORT else _plan.__wrapped__)(tuple(packet), system or _said(packet))
+    if not plan.own and "dateTime" not in packet:
         raise BadMessage("dateTime: expected a packet of WeeWX, found none of its keys")
     start, end = _times(packet, archive=last == "archive")
-    units = _units(packet, system)
     found: list[Item] = []
-    for key, value in packet.items():
-        name, qualifier, group, unit = _meaning(key)
-        if not name:
-            continue
+    for key, name, code, qualifier, factor, near in plan.columns:
+        value = packet[key]
         try:
             number = float(value)
         except (TypeError, ValueError):
             found.append(Skipped(key, "null" if value is None else "unavailable"))
             continue
-        if unit is None:
-            unit = _unit(group, qualifier, number, units, packet) if group else _NONE
-        code, factor = unit
-        found.append(_NEW(Reading, (thing, name, number * factor, start, code, end, qualifier, 0)))
+        if near and _is_nearer(number, packet[near]):
+            found.append(_NEW(Reading, (thing, name, number, start, "Cel", end, qualifier, 0)))
+        else:
+            found.append(_NEW(Reading, (thing, name, number * factor, start, code, end, qualifier, 0)))
     return _surroundings(packet, thing, found) or [Ignored("no value")]
 
 
@@ -189,24 +210,35 @@ def _times(packet: Mapping[str, Any], *, archive: bool) -> tuple[datetime | None
     return (end - timedelta(minutes=minutes), end) if archive and minutes and 0 < minutes <= 1440 else (end, None)
 
 
-def _units(packet: Mapping[str, Any], system: Mapping[str, _Unit]) -> Mapping[str, _Unit]:
-    """Return the units of names without one: those of usUnits, or US where other names have theirs."""
-    for key in packet:
-        if _meaning(key).unit:
-            return _SYSTEMS["US"]
+def _said(packet: Mapping[str, Any]) -> str:
+    """Return the system of units that the packet says its names without unit are in; "" if it says none."""
     number = _number(packet.get("usUnits"))
-    return system or _SYSTEMS.get(_NUMBERED.get(int(number) if number and isfinite(number) else 0, ""), {})
+    return _NUMBERED.get(int(number), "") if number and isfinite(number) else ""
 
 
-def _unit(
-    group: str, qualifier: str, number: float, units: Mapping[str, _Unit], packet: Mapping[str, Any]
-) -> _Unit:
-    """Return unit and factor of a name without a unit; °C for a temperature that is then nearer the others."""
-    if group == "temperature" and units is _SYSTEMS["US"]:
-        near = _number(packet.get("inTemp_C" if "indoor" in qualifier else "outTemp_C"))
-        if near is not None and abs(number - near) < abs((number - 32) / 1.8 - near):
-            return "Cel", 1
-    return units.get(group) or _NONE
+@lru_cache(maxsize=512)
+def _plan(keys: tuple[str, ...], system: str) -> _Plan:
+    """Work out what becomes of a packet; where some of its names have units, those without were not converted."""
+    labelled = any(_meaning(key).unit for key in keys)
+    units = _SYSTEMS.get("US" if labelled else system, {})
+    return _Plan(
+        tuple(_column(key, units, keys) for key in keys if _meaning(key).name),
+        labelled or not _NAMES.keys().isdisjoint(keys),
+    )
+
+
+def _column(key: str, units: Mapping[str, _Unit], keys: tuple[str, ...]) -> _Column:
+    name, qualifier, group, unit = _meaning(key)
+    code, factor = unit or units.get(group) or _NONE
+    near = "inTemp_C" if "indoor" in qualifier else "outTemp_C"
+    unsure = unit is None and group == "temperature" and units is _SYSTEMS["US"] and near in keys
+    return _Column(key, name, code, qualifier, factor, near if unsure else "")
+
+
+def _is_nearer(number: float, written: Any) -> bool:
+    """Tell whether a temperature is nearer the one in °C if it is in °C as well, and not in °F."""
+    near = _number(written)
+    return near is not None and abs(number - near) < abs((number - 32) / 1.8 - near)
 
 
 def _split(key: str) -> tuple[str, _Unit | None]:
@@ -250,7 +282,7 @@ def _surroundings(packet: Mapping[str, Any], thing: str, found: list[Item]) -> l
     """Add the station's place and the quality of its radio."""
     received = _number(packet["rxCheckPercent"]) if "rxCheckPercent" in packet else None
     if received is not None and found:
-        found.append(Signal(thing, {"received_percent": received}))
+        found.append(_NEW(Signal, (thing, {"received_percent": received})))
     if found and "latitude" in packet and "longitude" in packet:
         found.append(place(thing, packet["latitude"], packet["longitude"]))
     return found
