@@ -42,8 +42,9 @@ def test_what_can_mean_several_things_means_nothing(name: str) -> None:
     assert WORDS.find(name) is None
 
 
-def test_only_passages_are_personal() -> None:
-    assert [item.key for item in WORDS.values() if item.personal] == ["vehiclePassageCount"]
+def test_what_comes_from_number_plates_is_personal() -> None:
+    personal = ["travelTime", "travelSpeed", "travelTimeQuality", "vehiclePassageCount"]
+    assert [item.key for item in WORDS.values() if item.personal] == personal
     passages = WORDS["vehiclePassageCount"]
     assert passages.definition == "https://w3id.org/cityofthings#passedByVehiclesCount"
     assert (passages.unit, passages.averaging) == ("1", "sum")
