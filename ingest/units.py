@@ -6,6 +6,7 @@ https://unece.org/trade/uncefact/cl-recommendations) in NGSI `unitCode`, or just
 (https://pint.readthedocs.io) knows the factors; it is asked once for each pair of units.
 """
 
+import logging
 from functools import lru_cache
 from typing import Any
 
@@ -187,6 +188,7 @@ def _registry() -> Any:
     # Importing Pint takes a third of a second: not before a unit needs it.
     from pint import UnitRegistry  # noqa: PLC0415
 
+    logging.getLogger("pint").setLevel(logging.ERROR)  # it warns of permille, which it knows too
     registry: Any = UnitRegistry(autoconvert_offset_to_baseunit=True, cache_folder=None)
     registry.define("ppb = 1e-9")
     registry.define("permille = 1e-3")

@@ -72,6 +72,7 @@ class Database:
             max_size=size,
             open=False,
             configure=self._configure,
+            check=psycopg_pool.ConnectionPool.check_connection,  # one may have died with its server
             kwargs={"connect_timeout": 10, "application_name": role or "citybroker"},
             timeout=timeout,
             reconnect_timeout=0,
