@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import islice, pairwise
 from types import ModuleType
 from typing import Any
 
@@ -72,8 +73,9 @@ def documents(payload: bytes) -> list[etree._Element]:
     with suppress(BadMessage):
         return [parse_xml(payload)]
     start = ROOT.search(payload)
-    end = re.compile(rb".*?</" + re.escape(start[1]) + rb"\s*>", re.DOTALL) if start else ROOT
-    return [parse_xml(one) for one in end.findall(payload)[:DOCUMENTS]] or [parse_xml(payload)]
+    end = re.compile(rb"</" + re.escape(start[1]) + rb"\s*>") if start else ROOT
+    ends = [0, *(found.end() for found in islice(end.finditer(payload), DOCUMENTS))]
+    return [parse_xml(payload[one:other]) for one, other in pairwise(ends)] or [parse_xml(payload)]
 
 
 @lru_cache(maxsize=4096)

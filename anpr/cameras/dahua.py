@@ -8,6 +8,7 @@ camera's clock is; where it runs on local time, `clock = "local"`. A confidence 
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -144,8 +145,11 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[P
 
 
 def unwrap(payload: bytes) -> bytes:
-    """The events of any form as a JSON list, which is one of them."""
-    return orjson.dumps(_events(payload))
+    """The events of any form as a JSON list, which is one of them. BadMessage for what is nested too deep."""
+    events = _events(payload)
+    with suppress(orjson.JSONEncodeError):
+        return orjson.dumps(events)
+    raise BadMessage("events: nested too deep")
 
 
 def _events(payload: bytes) -> list[Any]:

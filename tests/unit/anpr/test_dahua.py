@@ -8,7 +8,7 @@ from vendors import BRUSSELS, CAMERAS, EVENT, MORNING, NOON, PLATE, one, read, r
 
 from anpr.keys import KeyStore
 from anpr.plate import Reader, token
-from broker.model import Ignored
+from broker.model import Ignored, Message
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,12 @@ def test_dahua_true_utc_beside_a_clock_on_local_time(reader):
     assert one(reader, "dahua", without(found, "RealUTC"), clock="local").time == MORNING
     winter = one(reader, "dahua", EVENT | {"UTC": 1764403506, "UTCMS": 250}, clock="local").time
     assert winter == datetime(2025, 11, 29, 7, 5, 6, 250000, tzinfo=UTC)
+
+
+def test_dahua_nested_too_deep_has_no_fields_and_breaks_nothing(reader, keys):
+    deep = json.dumps(
+        {"Code": "TrafficJunction", "Data": {"PlateNumber": PLATE, "Object": json.loads("[" * 300 + "]" * 300)}}
+    )
+    message = Message("dahua/a", deep.encode(), NOON)
+    assert reader.accepted_by(message) == "dahua"
+    assert reader.fields(message, "dahua") == {}
