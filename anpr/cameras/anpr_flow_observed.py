@@ -45,6 +45,8 @@ MARKS = (b"AnprFlowObserved",)
 
 LISTS = ("data", "entities", "features")
 WRAPPED = ("value", "object", "@value")
+WRAPS = 3
+"""A property of a structure, a property in that, a date in that."""
 DEPTH = 8
 DIRECTIONS = {"towards": "forward", "away": "reverse"}
 CLASSES = {
@@ -135,7 +137,7 @@ def _bare(written: str) -> str:
 
 def _plain(value: Any) -> Any:
     """An attribute's value, whatever it is wrapped in."""
-    for _ in range(DEPTH):
+    for _ in range(WRAPS):
         key = next((key for key in WRAPPED if isinstance(value, dict) and key in value), None)
         if key is None:
             break
