@@ -159,11 +159,10 @@ class Taker:
 
     def _reject(self, delivered: Message, source: Source, reason: str, detail: str) -> Taken:
         message = delivered if reason == "envelope" else opened(delivered)
-        camera = source.camera or (self._reader.accepted_by(message) if self._reader else None)
-        fields = None
-        if camera and self._reader:
-            fields = self._reader.fields(message, camera, source.options if source.camera else {})
-        secret = camera is not None or reason == "personal" or names_plate(message.payload)
+        fields = self._fields(message, source)
+        secret = (
+            source.camera is not None or fields is not None or reason == "personal" or names_plate(message.payload)
+        )
         if secret and source.format and reason != "personal":
             detail = "not shown: a number plate may stand in it"  # a format's errors may quote a key
         reject = Reject(
@@ -178,6 +177,19 @@ class Taker:
             fields=fields,
         )
         return Taken(delivered, source, reject=reject)
+
+    def _fields(self, message: Message, source: Source) -> dict[str, str] | None:
+        """Names and types of the fields of what a camera may have sent; None where no camera has."""
+        if self._reader is None:
+            return None
+        try:
+            camera = source.camera or self._reader.accepted_by(message)
+            return (
+                self._reader.fields(message, camera, source.options if source.camera else {}) if camera else None
+            )
+        except Exception as error:  # noqa: BLE001  nor must it stop them here; what nobody knows may hold a plate
+            self._report(source, error)
+            return {}
 
     def refuse(self, taken: Taken, why: str) -> Taken:
         """The store does not take what this message became: make it a reject."""
