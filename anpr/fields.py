@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from anpr.payload import documents, kind, local, parse_json, parts
+from anpr.payload import FRAMING, documents, kind, local, parse_json, parts
 from broker.errors import BadMessage
 
 LINE = re.compile(rb"^([A-Za-z_ ]+?)(?:_\d+)?=", re.MULTILINE)
@@ -33,7 +33,7 @@ def describe(payload: bytes, names: Iterable[str]) -> dict[str, str]:
 
 
 def _named(payload: bytes) -> Iterator[tuple[str, str]]:
-    start = payload.lstrip()[:2]
+    start = payload.lstrip(FRAMING)[:2]
     if start[:1] in {b"{", b"["}:
         yield from _json(parse_json(payload))
     elif start[:1] == b"<":

@@ -40,6 +40,8 @@ NOTHING = {"", "-", "--"}
 EPOCH = re.compile(r"(\d{10})(\.\d*|(?:\d{3}){1,2}(?:\.\d*)?)?", re.ASCII)
 """Seconds, and what follows as their fraction: with a point, or as ms or µs without."""
 START = datetime(1970, 1, 1, tzinfo=UTC)
+FRAMING = bytes(range(0x21))
+"""Blanks and control characters, which may stand before a document."""
 ROOT = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 DOCUMENTS = 1000
 """That one message may hold."""
@@ -68,14 +70,17 @@ def parse_xml(payload: bytes) -> etree._Element:
 def documents(payload: bytes) -> list[etree._Element]:
     """Read one XML document, or several one behind the other, as a TCP stream brings them.
 
-    What is cut off at the end is left out where a whole one stands before it. BadMessage as of `parse_xml`.
+    What frames them (STX, a length) is left out, as is what is cut off at the end where a whole one stands before
+    it. BadMessage as of `parse_xml`.
     """
     with suppress(BadMessage):
         return [parse_xml(payload)]
     start = ROOT.search(payload)
     end = re.compile(rb"</" + re.escape(start[1]) + rb"\s*>") if start else ROOT
     ends = [0, *(found.end() for found in islice(end.finditer(payload), DOCUMENTS))]
-    return [parse_xml(payload[one:other]) for one, other in pairwise(ends)] or [parse_xml(payload)]
+    return [parse_xml(payload[payload.find(b"<", one) : other]) for one, other in pairwise(ends)] or [
+        parse_xml(payload)
+    ]
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ import orjson
 from lxml import etree
 
 from anpr.fields import DEPTH, whitelist
-from anpr.payload import documents, local, parse_json, parts, unwrapped
+from anpr.payload import FRAMING, documents, local, parse_json, parts, unwrapped
 from broker.errors import BadMessage
 
 LONGEST = 1000
@@ -33,7 +33,7 @@ def strip(payload: bytes, camera: ModuleType, options: Mapping[str, Any] = Mappi
     """
     names = whitelist(camera, options)
     payload = unwrapped(payload, camera)
-    start = payload.lstrip()[:2]
+    start = payload.lstrip(FRAMING)[:2]
     if start == b"--":
         return _multipart(payload, names)
     if start[:1] in {b"{", b"[", b"<"}:
@@ -50,7 +50,7 @@ def _multipart(payload: bytes, names: AbstractSet[str]) -> bytes:
 
 
 def _document(payload: bytes, names: AbstractSet[str]) -> bytes:
-    if payload.lstrip()[:1] == b"<":
+    if payload.lstrip(FRAMING)[:1] == b"<":
         return b"".join(etree.tostring(_element(root, names, 0), encoding="utf-8") for root in documents(payload))
     return orjson.dumps(_value(parse_json(payload), names, 0))
 

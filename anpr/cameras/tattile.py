@@ -37,7 +37,7 @@ MARKS = (b"PLATE_STRING",)
 ROOTS = {"message", "msg", "root"}
 WANTED = frozenset(FIELDS)
 DIRECTIONS = {"APPROACH": "forward", "APPROACHING": "forward", "GOAWAY": "reverse"}
-TIME = re.compile(r"(\d\d)[-:.](\d\d)[-:.](\d\d)(?:[-:.,](\d{1,6}))?", re.ASCII)
+TIME = re.compile(r"(\d\d)[-:.](\d\d)[-:.](\d\d)(?:[-:](\d{1,3})|[.,](\d{1,6}))?", re.ASCII)
 DATE = re.compile(r"(\d{4})[-/.](\d\d)[-/.](\d\d)", re.ASCII)
 
 
@@ -79,7 +79,7 @@ def _time(date: str | None, clock: str | None, source: Source) -> datetime | Non
     day, hour = DATE.fullmatch(date), TIME.fullmatch(clock)
     if day is None or hour is None:
         raise BadMessage("DATE, TIME: a text that is no time", reason="time")
-    written = f"{'-'.join(day.groups())}T{':'.join(hour.groups()[:3])}.{hour[4] or 0:0<6}"
+    written = f"{'-'.join(day.groups())}T{':'.join(hour.groups()[:3])}.{hour[5] or (hour[4] or '0').zfill(3):0<6}"
     return instant("DATE, TIME", written, source.timezone)
 
 
