@@ -201,3 +201,9 @@ def test_fields_are_names_and_types(payload, found):
 @given(st.binary(max_size=200), st.sampled_from([b"", b"{", b"<a>", b"--B\n\n<", b'{"plate":', b"plate_0="]))
 def test_fields_of_anything(tail, head):
     assert set(describe(head + tail, NAMES)) <= set(NAMES)
+
+
+def test_pictures_in_documents_are_left_out():
+    picture = b"<picture>" + b"/9j/" * (3 << 20) + b"</picture>"
+    (root,) = documents(b"<a><plate>1ABC000</plate>" + picture + b"</a>")
+    assert [child.text for child in root] == ["1ABC000", None]
