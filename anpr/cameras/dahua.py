@@ -280,7 +280,7 @@ def _first(event: Mapping[str, Any], *paths: str) -> Any:
 def _plate(event: Mapping[str, Any]) -> str | None:
     """The first reading, else what stands for none."""
     fields = ["TrafficCar.PlateNumber", "Plate.Text", "Plate.PlateNumber", "PlateNumber", "PlateText"]
-    if _at(event, "Object", "ObjectType") in {"Plate", None}:
+    if _at(event, "Object", "ObjectType") in ("Plate", None):  # a tuple: it may be of any type
         fields.insert(0, "Object.Text")
     values = [_at(event, *field.split(".")) for field in fields]
     if not all(isinstance(value, (str, type(None))) for value in values):

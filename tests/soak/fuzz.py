@@ -8,6 +8,7 @@ message is made from the seed and its number alone: `--seed S --first I --count 
 """
 
 import argparse
+import gc
 import json
 import sys
 import tempfile
@@ -285,6 +286,10 @@ def main() -> int:
         fuzz = Fuzz(options.seed, Path(folder) / "keys")
         if options.first == 0:
             crossing(fuzz)
+        # As ingest does: what stays is not looked through for garbage again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)
         memory = work(fuzz, options)
         return report(fuzz, memory, options)
 

@@ -154,3 +154,8 @@ def test_dahua_nested_too_deep_has_no_fields_and_breaks_nothing(reader, keys):
     message = Message("dahua/a", deep.encode(), NOON)
     assert reader.accepted_by(message) == "dahua"
     assert reader.fields(message, "dahua") == {}
+
+
+@pytest.mark.parametrize("kind", [{"a": 1}, [], 7])
+def test_dahua_object_of_a_kind_that_is_no_text(reader, kind):
+    assert one(reader, "dahua", {**EVENT, "Object": {"ObjectType": kind}}).read_status == "read"
