@@ -8,6 +8,7 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from typing import Any, NamedTuple
@@ -176,8 +177,9 @@ def wait_for_camera(city: City, thing: str) -> None:
 
 def cameras(city: City) -> set[str]:
     """The cameras of which something is stored."""
-    with psycopg.connect(city.run["database"]["owner"]) as connection:
+    with suppress(psycopg.OperationalError), psycopg.connect(city.run["database"]["owner"]) as connection:
         return {row[0] for row in connection.execute("select identity from thing where kind = 'camera'")}
+    return set()  # the database is not back yet
 
 
 def retained(city: City, sensor: Device, read: Reader) -> None:
