@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cbor2 import CBORDecodeError, CBORDecoder, loads
 from pydantic import BaseModel, ConfigDict
@@ -55,7 +55,7 @@ _LABELS = {
 _KEYS = frozenset(_LABELS.values()) - {"bver"}
 """What needs no closer look."""
 _UNUSUAL = frozenset({"lat", "lon", "Bspl"})
-_new = tuple.__new__  # a third of what making a named tuple costs
+_new: Any = tuple.__new__  # a third of what making a named tuple costs
 _SELF_DESCRIBED = b"\xd9\xd9\xf7"
 """A tag that says no more than that this is CBOR: RFC 8949, 3.4.6."""
 _BASES = frozenset({"bn", "bt", "bu", "bv", "bs"})
@@ -80,6 +80,9 @@ class Base(NamedTuple):
     sum: float = 0.0
 
 
+_NO_BASE = Base()
+
+
 class Pack(NamedTuple):
     """What is gathered while records are resolved."""
 
@@ -95,8 +98,8 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     """Resolve the records of a pack; a pair of lat and lon becomes the place of its thing."""
     stream = source.options.get("stream") is True or "sensml" in (message.content_type or "")
     remembered = state.get(_key(message)) if stream else None
-    base = began = Base(*remembered) if remembered else Base()
-    pack = Pack(message, [], {}, {})
+    base = began = Base(*remembered) if remembered else _NO_BASE
+    pack: Pack = _new(Pack, (message, [], {}, {}))
     records = _records(message, stream=stream)
     if len(records) > MAX_VALUES:
         raise BadMessage(f"payload: expected at most {MAX_VALUES} records, found {len(records)}", reason="size")
@@ -110,7 +113,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
         _resolve(base, record, pack)
     if pack.degrees:
         pack.found.extend(_places(pack))
-    if base != began and stream:
+    if stream and base != began:
         pack.found.append(Inventory(_key(message), list(base)))
     return pack.found or [Ignored("no records")]
 
@@ -186,13 +189,18 @@ def _understood(record: Mapping[str, Any]) -> None:
 
 
 def _rebased(base: Base, record: Mapping[str, Any]) -> Base:
-    return Base(
-        name=expect(record["bn"], str, "bn") if "bn" in record else base.name,
-        time=_float(record["bt"], "bt") if "bt" in record else base.time,
-        unit=expect(record["bu"], str, "bu") if "bu" in record else base.unit,
-        value=_base_value(record, base),
-        sum=_float(record["bs"], "bs") if "bs" in record else base.sum,
-    )
+    name, time, unit, value, total = base
+    if "bn" in record:
+        name = expect(record["bn"], str, "bn")
+    if "bt" in record:
+        time = _float(record["bt"], "bt")
+    if "bu" in record:
+        unit = expect(record["bu"], str, "bu")
+    if "bv" in record:
+        value = _base_value(record, base)
+    if "bs" in record:
+        total = _float(record["bs"], "bs")
+    return cast("Base", _new(Base, (name, time, unit, value, total)))
 
 
 def _base_value(record: Mapping[str, Any], base: Base) -> float:
@@ -202,33 +210,33 @@ def _base_value(record: Mapping[str, Any], base: Base) -> float:
 
 
 def _resolve(base: Base, record: Mapping[str, Any], pack: Pack) -> None:
-    own, unit = record.get("n", ""), record.get("u", base.unit)
+    known, seconds, unit, start, _ = base
+    own, unit = record.get("n", ""), record.get("u", unit)
     if type(own) is not str or not (unit is None or type(unit) is str):
         raise BadMessage(f"n, u: expected texts, found {type(own).__name__} and {type(unit).__name__}")
-    if len(own) > MAX_NAME or len(base.name) > MAX_NAME or (unit and len(unit) > MAX_NAME):
+    if len(own) > MAX_NAME or len(known) > MAX_NAME or (unit and len(unit) > MAX_NAME):
         raise BadMessage(f"n, u: expected at most {MAX_NAME} characters, found more", reason="name")
-    thing, name = _named(base.name, own, unit)
-    time, quality = _time(base, record, pack)
+    thing, name = _named(known, own, unit)
+    if "t" in record:
+        seconds += _float(record["t"], "t")
+    time, quality = pack.times.get(seconds) or _time(seconds, pack)
     value = record.get("v")
     if (type(value) is float or type(value) is int) and unit not in _UNUSUAL:
-        found = _new(Reading, (thing, name, base.value + value, time, unit, None, "", quality))
+        found = _new(Reading, (thing, name, start + value, time, unit, None, "", quality))
         pack.found.append(found)
     elif unit in {"lat", "lon"} and value is not None:
-        pack.degrees.setdefault((thing, time), {})[unit] = base.value + _float(value, "v")
+        pack.degrees.setdefault((thing, time), {})[unit] = start + _float(value, "v")
         return
     else:
-        found = Reading(thing, name, 0.0, time, unit, None, "", quality)
+        found = _new(Reading, (thing, name, 0.0, time, unit, None, "", quality))
         pack.found.extend(_valued(base, record, found))
     if "s" in record:
         pack.found.append(_sum(base, record, found))
 
 
-def _time(base: Base, record: Mapping[str, Any], pack: Pack) -> tuple[datetime | None, int]:
-    seconds = base.time + (_float(record["t"], "t") if "t" in record else 0.0)
-    known = pack.times.get(seconds)
-    if known is None:
-        known = pack.times[seconds] = _moment(seconds, pack.message)
-    return known
+def _time(seconds: float, pack: Pack) -> tuple[datetime | None, int]:
+    found = pack.times[seconds] = _moment(seconds, pack.message)
+    return found
 
 
 def _moment(seconds: float, message: Message) -> tuple[datetime | None, int]:

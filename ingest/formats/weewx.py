@@ -206,8 +206,10 @@ def _times(packet: Mapping[str, Any], *, archive: bool) -> tuple[datetime | None
     if seconds is None:
         return None, None
     end = epoch(seconds, "dateTime")
+    if not archive:
+        return end, None
     minutes = _number(packet.get("interval_minute", packet.get("interval")))
-    return (end - timedelta(minutes=minutes), end) if archive and minutes and 0 < minutes <= 1440 else (end, None)
+    return (end - timedelta(minutes=minutes), end) if minutes and 0 < minutes <= 1440 else (end, None)
 
 
 def _said(packet: Mapping[str, Any]) -> str:
@@ -271,6 +273,8 @@ def _meaning(key: str) -> _Name:
 
 
 def _number(value: Any) -> float | None:
+    if value is None:  # an exception takes longer than all the rest
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError):
