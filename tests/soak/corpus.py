@@ -19,6 +19,10 @@ RECEIVED = datetime(2026, 11, 2, 12, tzinfo=UTC)
 """Of samples that do not say when they came: later than any of them."""
 
 
+Decoders = Mapping[tuple[str, str], ModuleType]
+"""{(format or camera, its name): module}."""
+
+
 class Seed(NamedTuple):
     """A message, the sources that take it, and the plates in it, as they are written there."""
 
@@ -30,22 +34,29 @@ class Seed(NamedTuple):
 
 def load(formats: Mapping[str, ModuleType], cameras: Mapping[str, ModuleType]) -> list[Seed]:
     """Read the corpus; the same order every time."""
-    decoders = {**formats, **cameras}
+    decoders = {("format", name): module for name, module in formats.items()}
+    decoders |= {("camera", name): module for name, module in cameras.items()}
     own = [
-        _seed(f"{name}/{case.name}", sample.message, (_named(sample.source, name, cameras),), decoders)
-        for name in decoders
-        for case in samples.cases(name)
+        _seed(f"{folder}/{case.name}", sample.message, (_named(sample.source, kind, name),), decoders)
+        for kind, name in decoders
+        for folder in (samples.of_camera(name) if kind == "camera" else name,)
+        for case in samples.cases(folder)
         for sample in (samples.read(case),)
     ]
     return own + [
-        _seed(name, message, _takers(message, name.split("/")[1], formats, cameras), decoders)
+        _seed(name, message, _takers(message, name.split("/")[1], decoders), decoders)
         for name, message in _shared()
     ]
 
 
-def _named(source: Source, name: str, cameras: Mapping[str, ModuleType]) -> Source:
+def _named(source: Source, kind: str, name: str) -> Source:
     options = {slot: getattr(source, slot) for slot in Source.__slots__}
-    return Source(**{**options, "name": name, "camera" if name in cameras else "format": name})
+    return Source(**{**options, "name": name, kind: name})
+
+
+def _decoder(source: Source, decoders: Decoders) -> Callable[..., list[object]]:
+    found: Callable[..., list[object]] = decoders["camera" if source.camera else "format", source.name].decode
+    return found
 
 
 def _shared() -> Iterator[tuple[str, Message]]:
@@ -55,19 +66,15 @@ def _shared() -> Iterator[tuple[str, Message]]:
         yield f"shared/{file}", Message(topic or "city/device-7/up", (SHARED / file).read_bytes(), RECEIVED)
 
 
-def _takers(
-    message: Message, folder: str, formats: Mapping[str, ModuleType], cameras: Mapping[str, ModuleType]
-) -> tuple[Source, ...]:
+def _takers(message: Message, folder: str, decoders: Decoders) -> tuple[Source, ...]:
     """Sources of the formats and cameras that decode a message, its own first; of `json` where there is none."""
     every = [
         Source(name=name, topic="#", timezone=ZoneInfo("Europe/Brussels"), **{kind: name})
-        for kind, modules in (("format", formats), ("camera", cameras))
-        for name in modules
+        for kind, name in decoders
     ]
-    decoders = {**formats, **cameras}
-    found = [source for source in every if _decoded(decoders[source.name].decode, message, source)]
+    found = [source for source in every if _decoded(_decoder(source, decoders), message, source)]
     found.sort(key=lambda source: not is_own(source.name, folder))
-    return tuple(found) or tuple(source for source in every if source.name == "json")
+    return tuple(found) or tuple(source for source in every if source.format == "json")
 
 
 def is_own(name: str, folder: str) -> bool:
@@ -82,11 +89,11 @@ def _decoded(decode: Callable[..., list[object]], message: Message, source: Sour
         return []
 
 
-def _seed(name: str, message: Message, sources: tuple[Source, ...], decoders: Mapping[str, ModuleType]) -> Seed:
+def _seed(name: str, message: Message, sources: tuple[Source, ...], decoders: Decoders) -> Seed:
     reads = [
         item.plate
         for source in sources
-        for item in _decoded(decoders[source.name].decode, message, source)
+        for item in _decoded(_decoder(source, decoders), message, source)
         if isinstance(item, PlateRead) and item.plate
     ]
     return Seed(name, message, sources, frozenset(plate for plate in reads if judge(plate, None)[0] == "read"))
