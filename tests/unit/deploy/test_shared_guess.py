@@ -15,7 +15,8 @@ OF = {
     "libelium-meshlium": "meshlium", "milesight-lpr": "milesight", "netatmo": "netatmo", "senml": "senml",
     "sensor-community-archive": "sensor_community", "airrohr": "sensor_community", "sensorthings-mqtt": "sensorthings",
     "tasmota": "tasmota", "telraam": "telraam", "tts-v3": "tts_v3", "weewx-davis": "weewx", "zigbee2mqtt": "zigbee2mqtt",
-    "amsterdam-telcamera": "people_counter",
+    "amsterdam-telcamera": "people_counter", "frigate": "frigate", "tattile": "tattile", "lilin-lpr": "lilin",
+    "amsterdam-travel-time": "travel_time", "datex2-travel-time": "datex2_travel_time",
 }  # fmt: skip
 """The folder's format or camera."""
 KNOWN = {*modules.load("ingest.formats"), *modules.load("anpr.cameras")}
