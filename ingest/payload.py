@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
@@ -298,6 +298,10 @@ def place(thing: str, latitude: Any, longitude: Any, time: datetime | None = Non
 def geometry(thing: str, found: Mapping[str, Any], time: datetime | None = None) -> Place | Skipped:
     """Return the Place of a geometry (GeoJSON, https://www.rfc-editor.org/rfc/rfc7946), or Skipped."""
     coordinates = found.get("coordinates")
+    if found.get("type") == "Point" and type(coordinates) is list and len(coordinates) == 2:
+        east, north = coordinates  # nearly all of them
+        if type(east) is type(north) is float and -180 <= east <= 180 and -90 <= north <= 90 and (east or north):
+            return cast("Place", _NEW(Place, (thing, {"type": "Point", "coordinates": coordinates}, time, None)))
     if text_or(found.get("type")) not in _SPACES or not _on_earth(coordinates, 0):
         return Skipped("location", "implausible")
     return Place(thing, {"type": found["type"], "coordinates": coordinates}, time)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
@@ -28,16 +28,12 @@ PERSONAL = {"AnprFlowObserved", "AnonymousCommuterId", "Vehicle", "Person", "Use
 _TIMES = (
     "dateObserved", "observationDateTime", "TimeInstant", "observedAt", "timestamp", "dateModified", "modifiedAt",
 )  # fmt: skip
-_NO_MEASUREMENT = frozenset(
-    {
-        "id", "type", "@context", "address", "name", "description", "location", "owner", "seeAlso", "laneId",
-        "laneDirection", "vehicleType", "isMobile", "municipalityInfo", "reliability", "createdAt", "scope",
-        "operationSpace", "observationSpace", "refDevice", "category", "zip", "postalCode", "roadSegment", *_TIMES,
-    }
-)  # fmt: skip
-_FRACTIONS = frozenset(
-    {"relativeHumidity", "humidity", "occupancy", "batteryLevel", "fillingLevel", "soilMoistureVwc"}
-)
+_NO_MEASUREMENT = {
+    "id", "type", "@context", "address", "name", "description", "location", "owner", "seeAlso", "laneId",
+    "laneDirection", "vehicleType", "isMobile", "municipalityInfo", "reliability", "createdAt", "scope",
+    "operationSpace", "observationSpace", "refDevice", "category", "zip", "postalCode", "roadSegment", *_TIMES,
+}  # fmt: skip
+_FRACTIONS = {"relativeHumidity", "humidity", "occupancy", "batteryLevel", "fillingLevel", "soilMoistureVwc"}
 """0–1 in the models; who sends 54 means per cent."""
 _STATES = frozenset({"status", "state", "powerState", "airQualityLevel", "weatherType"})
 """Texts that are observations; others describe the thing."""
@@ -48,13 +44,15 @@ _NULL = "urn:ngsi-ld:null"
 """What is written for an attribute that was deleted."""
 _DATED = re.compile(r"[-:_.]?\d{4}-\d{2}-\d{2}[T_ ]\d{2}[:.]?\d{2}.*$")
 _UNITS = ("unitCode", "unit", "unitText")
+_ALL_UNITS = frozenset(_UNITS)
 _QUALIFIERS = frozenset({"laneId", "laneDirection", "vehicleType"})
 _NUMBERS = (float, int)
+_COLLECTIONS = frozenset({"Notification", "FeatureCollection"})
 _MAX_DEPTH = 6
 MAX_NAME = 512
 MAX_PLANS = 2000
 """Names come from outside: memory does not grow with them."""
-_new = tuple.__new__  # a third of what making a named tuple costs
+_new: Any = tuple.__new__  # a third of what making a named tuple costs
 
 
 class Value(NamedTuple):
@@ -108,10 +106,9 @@ class Plans(dict[str, Plan | None]):
 
 
 def _plan(type_: str, name: str) -> Plan | None:
-    if "://" in name:
-        return Plan("expanded", name, fraction=False, state=False, known=False)
-    if name == "location":
-        return Plan("location", name, fraction=False, state=False, known=False)
+    if "://" in name or name == "location":
+        kind = "location" if name == "location" else "expanded"
+        return Plan(kind, name, fraction=False, state=False, known=False)
     if name in _NO_MEASUREMENT or name.startswith(("date", "ref", "@")):
         return None
     model = load().model(type_, name)
@@ -120,9 +117,7 @@ def _plan(type_: str, name: str) -> Plan | None:
     return Plan("value", model.key if model else name, last in _FRACTIONS, name in _STATES, known)
 
 
-@lru_cache(maxsize=512)
-def _plans(type_: str) -> Plans:
-    return Plans(type_)
+_plans = lru_cache(maxsize=512)(Plans)
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
@@ -144,14 +139,14 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
 def _entities(document: Any) -> list[Any]:
     if type(document) is not dict:
         return list(expect(document, list, "payload"))
+    if "id" in document and _type(document) not in _COLLECTIONS:
+        return [document]
     for key in ("data", "entities", "features", "@graph"):
-        # A notification, a batch, a collection, or the entity itself with an attribute of that name.
-        if "id" not in document or _type(document) in {"Notification", "FeatureCollection"}:
-            inner = document.get(key)
-            if type(inner) is list:
-                return list(inner)
-            if type(inner) is dict and type(inner.get("features")) is list:
-                return list(inner["features"])
+        inner = document.get(key)
+        if type(inner) is dict:
+            inner = inner.get("features")
+        if type(inner) is list:
+            return inner
     return [document]
 
 
@@ -179,13 +174,19 @@ def _type(entity: Mapping[str, Any]) -> str:
     return kind.replace("#", "/").rpartition("/")[2]
 
 
-def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item]:
+def _kind(entity: Mapping[str, Any]) -> str:
+    """Return the type. Raises BadMessage where it is none, and (`personal`) for those of persons and vehicles."""
     kind = _type(entity)
     if not 0 < len(kind) <= MAX_NAME:
-        found_ = type(entity.get("type")).__name__
-        raise BadMessage(f"type: expected a string of at most {MAX_NAME} characters, found {found_}")
+        found = type(entity.get("type")).__name__
+        raise BadMessage(f"type: expected a string of at most {MAX_NAME} characters, found {found}")
     if kind in PERSONAL:
         raise BadMessage(f"type: {kind} tells of one person or vehicle", reason="personal")
+    return kind
+
+
+def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item]:
+    kind = _kind(entity)
     about = _about(kind, entity, notified)
     plans, found = _plans(kind), list[Item]()
     _, thing, start, end, qualifier = about
@@ -204,7 +205,7 @@ def _observed(entity: Mapping[str, Any], notified: datetime | None) -> list[Item
         elif _tells(content, plan):
             for value in _values(name, attribute):
                 found += _items(value, plan, about, 0)
-    return found if any(type(item) is Reading for item in found) else [*found, Ignored("no measurement")]
+    return found if Reading in map(type, found) else [*found, Ignored("no measurement")]
 
 
 def _tells(content: Any, plan: Plan) -> bool:
@@ -220,7 +221,8 @@ def _about(kind: str, entity: Mapping[str, Any], notified: datetime | None) -> E
     if len(identity) > MAX_NAME:
         raise BadMessage(f"id: expected at most {MAX_NAME} characters, found more", reason="identity")
     start, end = _time(entity, notified)
-    return Entity(kind, _undated(identity), start, end, _qualifier(entity))
+    qualifier = "" if _QUALIFIERS.isdisjoint(entity) else _qualifier(entity)
+    return cast("Entity", _new(Entity, (kind, _undated(identity), start, end, qualifier)))
 
 
 @lru_cache(maxsize=4096)
@@ -242,8 +244,8 @@ def _values(name: str, attribute: Any) -> list[Value]:
     if type(attribute) is list and attribute and all(type(item) is dict and _carrier(item) for item in attribute):
         return [value for item in attribute for value in _values(name, item)]
     if type(attribute) is not dict:
-        return [Value(name, attribute)]
-    if type(attribute.get("values")) is list:
+        return [_new(Value, (name, attribute, None, None, ""))]
+    if "values" in attribute and type(attribute["values"]) is list:
         return _history(name, attribute)
     carrier = _carrier(attribute)
     if carrier is None:
@@ -253,7 +255,8 @@ def _values(name: str, attribute: Any) -> list[Value]:
 
 def _carried(name: str, attribute: Mapping[str, Any], carrier: str) -> list[Value]:
     value = _plain(attribute[carrier])
-    known = Value(name, value, _unit_of(attribute), _time_of(name, attribute), text_or(attribute.get("datasetId")))
+    unit, time, part = _unit_of(attribute), _time_of(name, attribute), text_or(attribute.get("datasetId"))
+    known: Value = _new(Value, (name, value, unit, time, part))
     if carrier != "valueList" or type(value) is not list:
         return [known]
     return [
@@ -263,6 +266,8 @@ def _carried(name: str, attribute: Mapping[str, Any], carrier: str) -> list[Valu
 
 
 def _carrier(attribute: Mapping[str, Any]) -> str | None:
+    if "value" in attribute:
+        return "value"
     return next((key for key in _CARRIERS if key in attribute), None)
 
 
@@ -275,8 +280,10 @@ def _unit_of(attribute: Mapping[str, Any]) -> str | None:
     unit = attribute.get("unitCode")
     if unit is None:
         extra = attribute.get("metadata")
-        holders = (attribute, extra) if type(extra) is dict else (attribute,)
-        unit = next((_inner(one[key]) for one in holders for key in _UNITS if key in one), None)
+        for one in (attribute, extra) if type(extra) is dict else (attribute,):
+            if not _ALL_UNITS.isdisjoint(one):
+                unit = next(_inner(one[key]) for key in _UNITS if key in one)
+                break
     if type(unit) is not str or not unit:
         return None
     return unit.rpartition("/")[2] if "://" in unit else unit
@@ -295,9 +302,9 @@ def _time_of(name: str, attribute: Mapping[str, Any]) -> datetime | None:
 
 def _history(name: str, attribute: Mapping[str, Any]) -> list[Value]:
     """Read the temporal simplified form: `{"values": [[21.5, "2026-03-02T07:00:00Z"], …]}`."""
-    known = Value(name, None, _unit_of(attribute), None, text_or(attribute.get("datasetId")))
+    unit, part, field = _unit_of(attribute), text_or(attribute.get("datasetId")), f"{name}.values"
     pairs = [pair for pair in attribute["values"] if type(pair) is list and len(pair) == 2]
-    return [known._replace(value=value, time=moment(when, UTC, f"{name}.values")) for value, when in pairs]
+    return [_new(Value, (name, value, unit, moment(when, UTC, field), part)) for value, when in pairs]
 
 
 def _inner(value: Any) -> Any:
@@ -329,8 +336,6 @@ def _time(entity: Mapping[str, Any], notified: datetime | None) -> tuple[datetim
 
 def _qualifier(entity: Mapping[str, Any]) -> str:
     """Tell lanes, directions and vehicle types of one entity apart."""
-    if _QUALIFIERS.isdisjoint(entity):
-        return ""
     lane = _bare(entity.get("laneId"))
     parts = [f"lane {lane}" if isinstance(lane, int | str) and lane != "" else ""]
     parts += [text_or(_bare(entity.get(name))) for name in ("laneDirection", "vehicleType")]
@@ -339,6 +344,8 @@ def _qualifier(entity: Mapping[str, Any]) -> str:
 
 def _items(value: Value, plan: Plan, about: Entity, depth: int) -> list[Item]:
     content = value.value
+    if type(content) in _NUMBERS and plan.kind == "value":
+        return [_reading(value, plan, about)]
     if plan.kind == "location" or (type(content) is dict and "coordinates" in content):
         return _located(value, about)
     if type(content) is dict:
@@ -370,8 +377,7 @@ def _located(value: Value, about: Entity) -> list[Item]:
 def _nested(value: Value, about: Entity, depth: int) -> list[Item]:
     if depth > _MAX_DEPTH:
         raise BadMessage(f"{value.name[:80]}: expected values at most {_MAX_DEPTH} deep", reason="size")
-    found: list[Item] = []
-    plans, path = _plans(about.type), value.name
+    found, plans, path = list[Item](), _plans(about.type), value.name
     for key, content in value.value.items():
         plan = plans[f"{path}.{key}"] if type(content) is not str and key not in _NO_MEASUREMENT else None
         if plan is None:
@@ -385,10 +391,10 @@ def _nested(value: Value, about: Entity, depth: int) -> list[Item]:
 
 
 def _reading(value: Value, plan: Plan, about: Entity) -> Reading:
-    own, content = value.time is not None, value.value
-    unit = value.unit
+    _, content, unit, own, part = value
+    _, thing, start, end, inherited = about
     if unit is None and plan.fraction and type(content) in _NUMBERS:
         unit = "1" if 0 <= content <= 1 else "%"
-    qualifier = _joined(about.qualifier, value.qualifier) if value.qualifier else about.qualifier
-    time, end = (value.time, None) if own else (about.start, about.end)
-    return _new(Reading, (about.thing, plan.property, content, time, unit, end, qualifier, 0))
+    qualifier = _joined(inherited, part) if part else inherited
+    time, until = (start, end) if own is None else (own, None)
+    return cast("Reading", _new(Reading, (thing, plan.property, content, time, unit, until, qualifier, 0)))
