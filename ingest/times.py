@@ -39,7 +39,7 @@ def moment(value: Any, zone: tzinfo, field: str = "time") -> datetime:
             parsed = datetime.fromisoformat(value)
         except ValueError:
             return _unusual(value, zone, field)
-        return _utc(parsed, zone, field)
+        return parsed if parsed.tzinfo is UTC else _utc(parsed, zone, field)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return epoch(value, field)
     raise _unusable(value, field)
@@ -92,8 +92,6 @@ def _seconds(value: float, per_second: float) -> datetime:
 
 
 def _utc(parsed: datetime, zone: tzinfo, field: str) -> datetime:
-    if parsed.tzinfo is UTC:
-        return parsed
     try:
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError:
