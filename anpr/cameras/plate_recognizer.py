@@ -18,6 +18,7 @@ from broker.errors import BadMessage
 from broker.model import Ignored, Message, PlateRead, Skipped, Source
 
 FIELDS = (
+    "epoch_time",
     "hook",
     "event",
     "data",
@@ -73,6 +74,8 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[P
     if not isinstance(data, dict):
         raise BadMessage(f"data: an object was expected, found {kind(data)}")
     results = data.get("results")
+    if "epoch_time" in data:
+        raise BadMessage("epoch_time: of OpenALPR, not of Plate Recognizer")
     if not isinstance(results, list):
         if _event(document) == "heartbeat":
             return [Ignored("heartbeat")]
