@@ -160,7 +160,9 @@ def test_each_value_is_an_observation_or_skipped(given: list[tuple[str, Any, str
 
 def test_a_qualifier_is_cleaned() -> None:
     """It is part of what tells datastreams apart, and comes from outside."""
-    rows = normalise(value("temp", 1, qualifier="\0noord\u202e"), value("temp", 2, qualifier="x" * 500)).observations
+    rows = normalise(
+        value("temp", 1, qualifier="\0noord\u202e"), value("temp", 2, qualifier="x" * 500)
+    ).observations
     assert [row.datastream.qualifier for row in rows] == ["noord", "x" * 128]
 
 
