@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
 from itertools import islice, pairwise
 from types import ModuleType
 from typing import Any
@@ -18,6 +17,7 @@ import orjson
 from lxml import etree
 
 from broker.errors import BadMessage
+from broker.remembered import remembered
 
 PARSER = etree.XMLParser(
     resolve_entities=False,
@@ -88,7 +88,7 @@ def documents(payload: bytes) -> list[etree._Element]:
     ]
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def local(tag: str) -> str:
     """An element's tag without its namespace: firmwares disagree on that."""
     return tag.rpartition("}")[2]

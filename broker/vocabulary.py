@@ -15,6 +15,7 @@ from math import inf
 from typing import Any, Literal
 
 from broker import periods
+from broker.remembered import remembered
 
 Averaging = Literal["arithmetic", "energetic", "vectorial", "sum", "last"]
 Result = Literal["number", "boolean", "text"]
@@ -81,14 +82,9 @@ class Vocabulary(Mapping[str, Property]):
         return self._by_model.get((type_, attribute))
 
 
+@remembered
 def plain(name: str) -> str:
     """Return the name as it is compared: `PM2_5` → `pm2.5`, `Relative Humidity` → `relativehumidity`."""
-    # Names come from outside: only short ones are worth remembering.
-    return _plain(name) if len(name) <= 64 else _plain.__wrapped__(name)
-
-
-@lru_cache(maxsize=8192)
-def _plain(name: str) -> str:
     return _SEPARATORS.sub("", _BETWEEN_DIGITS.sub(".", name.casefold()))
 
 

@@ -6,13 +6,13 @@ Topics: https://github.com/telefonicaid/iotagent-json/blob/master/docs/usermanua
 import re
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Reading
+from broker.remembered import remembered
 from ingest.payload import Item, Scope, own_time, place, role, values
 from ingest.rules import read_number
 from ingest.times import moment
@@ -49,7 +49,7 @@ class Address(NamedTuple):
     attribute: str
 
 
-@lru_cache(maxsize=8192)
+@remembered
 def address(topic: str) -> Address:
     """Read a topic, with or without its leading slash and its protocol; of other topics nothing is known.
 
@@ -66,7 +66,7 @@ def address(topic: str) -> Address:
     return Address(levels[at - 1], levels[at], "/".join(levels[at + 1 :]))
 
 
-@lru_cache(maxsize=8192)
+@remembered
 def redact(topic: str) -> str:
     """Return the topic without its apikey, which is a secret."""
     levels = _levels(topic)

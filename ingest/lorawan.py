@@ -102,7 +102,7 @@ def profile_of(source: Source, *, brand: Any = None, model: Any = None, names: A
     if chosen:
         return book.get(chosen)
     if type(brand) is str and type(model) is str:
-        return book.model(brand, model)
+        return book.model(brand[:200], model[:200])
     texts = [name[:200] for name in names if type(name) is str]
     found = (profile for name in texts for profile in (book.get(name), book.named(name)))
     return next((profile for profile in found if profile is not None), None)

@@ -27,6 +27,7 @@ from broker.model import (
     Skipped,
     Source,
 )
+from broker.remembered import LONGEST
 from broker.vocabulary import Vocabulary
 from ingest.plausible import Memory
 from ingest.rules import MAX_NAME, Rule, Rules, read_boolean, read_number
@@ -158,7 +159,8 @@ class Normaliser:
             thing = identify(source, named(device) or message.identity or "", message.topic)
             if len(self._identities) >= MAX_STREAMS:
                 self._identities.clear()
-            self._identities[key] = thing
+            if len(device) + len(message.topic) <= LONGEST:
+                self._identities[key] = thing
         return thing
 
     def _stream(self, key: _Key, rule: Rule) -> _Stream:
@@ -166,7 +168,7 @@ class Normaliser:
         if len(self._streams) >= MAX_STREAMS:
             self._streams.clear()
             self._memories.clear()
-        thing, _, _, qualifier, part, *_ = key
+        thing, _, unit, qualifier, part, *_ = key
         own = (qualifier and rule.joined(qualifier)) or rule.qualifier or part or ""
         if not own.isprintable() or len(own) > MAX_NAME:
             own = "".join(filter(str.isprintable, own))[:MAX_NAME].strip()
@@ -174,7 +176,9 @@ class Normaliser:
         memory = self._memories.get(stream)
         if memory is None and (rule.step < inf or rule.stuck < timedelta.max):
             memory = self._memories[stream] = Memory(rule.step, rule.stuck)
-        found = self._streams[key] = stream, rule, memory
+        found = stream, rule, memory
+        if len(qualifier) + len(unit or "") <= LONGEST:
+            self._streams[key] = found
         return found
 
     def _taken(self, rule: Rule, name: str, value: Any, unit: str | None) -> _Taken | Skipped:

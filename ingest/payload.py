@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime, tzinfo
-from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +11,7 @@ import orjson
 
 from broker.errors import BadMessage
 from broker.model import Place, Reading, Signal, Skipped
+from broker.remembered import remembered
 from broker.vocabulary import plain
 from ingest.times import agreed, is_epoch, moment
 
@@ -113,14 +113,9 @@ def names_plate(payload: bytes) -> bool:
     return _NAMES_PLATE.search(payload.replace(b"\0", b"")) is not None  # UTF-16 has NULs between
 
 
+@remembered
 def role(key: str) -> str:
     """Tell what a key is other than a measurement (time, latitude, signal, unit, identity, …); "" if it is one."""
-    # Keys come from outside: only short ones are worth remembering.
-    return _role(key) if len(key) <= 64 else _role.__wrapped__(key)
-
-
-@lru_cache(maxsize=8192)
-def _role(key: str) -> str:
     name = plain(key)
     if any(plate in name for plate in _PLATES):
         return "personal"
@@ -150,14 +145,8 @@ class _Plan(NamedTuple):
     personal: str | None
 
 
-def _plan(node: Mapping[str, Any]) -> _Plan:
-    keys = tuple(node)
-    # Keys come from outside: only few and short ones are worth remembering.
-    return _made(keys) if len(keys) <= 64 and len("".join(keys)) <= 1024 else _made.__wrapped__(keys)
-
-
-@lru_cache(maxsize=4096)
-def _made(keys: tuple[str, ...]) -> _Plan:
+@remembered
+def _plan(keys: tuple[str, ...]) -> _Plan:
     roles = {key: role(key) for key in keys}
     times = tuple(key for key in keys if roles[key] == "time")
     measured = tuple(key for key in times if plain(key) not in _AFTERWARDS)
@@ -169,7 +158,7 @@ def _made(keys: tuple[str, ...]) -> _Plan:
 def _walk(node: Mapping[str, Any], path: str, scope: Scope, found: list[Item], depth: int) -> None:
     if depth > MAX_DEPTH or len(found) > MAX_VALUES:
         raise BadMessage(f"payload: expected at most {MAX_VALUES} values, {MAX_DEPTH} deep", reason="size")
-    plan = _plan(node)
+    plan = _plan(tuple(node))
     thing, time, _, text = scope
     for key in plan.values:
         value = node[key]
@@ -205,7 +194,7 @@ def _descend(value: Any, name: str, scope: Scope, found: list[Item], depth: int)
 
 def _indexed(name: str, index: int, item: Any) -> str:
     """History (items with times of their own) is one series; anything else is told apart by its index."""
-    if isinstance(item, dict) and _plan(item).times:
+    if isinstance(item, dict) and _plan(tuple(item)).times:
         parent, _, _ = name.rpartition(".")
         return parent
     return f"{name}.{index}"
@@ -222,7 +211,7 @@ def _own_clock(node: Mapping[str, Any], zone: tzinfo) -> tuple[datetime | None, 
 
 def times(node: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the keys and values of an object that say when it was measured, else when it was known or sent."""
-    return [(key, value) for key in _plan(node).times if (value := node[key]) is not None]
+    return [(key, value) for key in _plan(tuple(node)).times if (value := node[key]) is not None]
 
 
 def _flagged(item: Item, quality: int) -> Item:

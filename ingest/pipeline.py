@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import ModuleType
@@ -33,6 +33,7 @@ from broker.metrics import (
 )
 from broker.model import Ignored, Message, Passage, Skipped, Source
 from broker.readiness import Readiness
+from broker.remembered import remembered
 from broker.store.rejects import Reject
 from broker.topics import matches
 from ingest.clocks import Clocks
@@ -77,7 +78,7 @@ class Taker:
         self._state = state
         self._clocks = Clocks()
         self._defects: set[tuple[str, str, str]] = set()
-        self.source = lru_cache(maxsize=100_000)(self._source)
+        self.source = remembered(self._source)
 
     def _source(self, topic: str) -> Source | None:
         return next((source for source in self._sources if matches(source.topic, topic)), None)

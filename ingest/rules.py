@@ -2,12 +2,12 @@
 
 import re
 from datetime import timedelta
-from functools import lru_cache
 from math import inf
 from sys import float_info
 from typing import NamedTuple
 
 from broker.errors import BadMessage
+from broker.remembered import remembered
 from broker.vocabulary import Property, Vocabulary
 from ingest import units
 from ingest.payload import role
@@ -71,7 +71,9 @@ class Rules(dict[tuple[str, str | None], Rule]):
     def __missing__(self, key: tuple[str, str | None]) -> Rule:
         if len(self) >= MAX_RULES:
             self.clear()
-        rule = self[key] = _rule(self._vocabulary, *key)
+        rule = _rule(self._vocabulary, *key)
+        if len(key[1] or "") <= MAX_NAME:
+            self[key] = rule
         return rule
 
 
@@ -172,13 +174,11 @@ def _with_unit(vocabulary: Vocabulary, name: str) -> _Match | None:
     return _Match(found, suffix[1], "", code) if _fits(_meant(vocabulary, found, code), code) else None
 
 
+@remembered
 def read_number(text: str) -> tuple[float, str | None] | None:
     """Read `"21.5"`, `"45%"`, `"12,5 °C"` as a number and its unit (None without one); None if it is no number."""
-    return _read_number(text) if len(text) <= _LONGEST else None
-
-
-@lru_cache(maxsize=8192)
-def _read_number(text: str) -> tuple[float, str | None] | None:
+    if len(text) > _LONGEST:
+        return None
     match = _NUMBER.fullmatch(text)
     if not match or (match[2] and units.code(match[2].strip()) is None):
         return None

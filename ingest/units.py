@@ -10,6 +10,8 @@ import logging
 from functools import lru_cache
 from typing import Any
 
+from broker.remembered import remembered
+
 # UCUM code: (Pint's expression, other spellings). Spellings are compared as they stand, then in lower case.
 _UNITS: dict[str, tuple[str, str]] = {
     "1": ("dimensionless", "/ C62 C61 H87 IE NIU EA count counts # fraction ratio unit units items beats"),
@@ -148,7 +150,7 @@ _AT_MOST = 40
 """Characters of a unit that is kept as it is."""
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def code(spelling: str) -> str | None:
     """Return the UCUM code of a unit as payloads spell it; None if it is unknown."""
     text = " ".join(spelling.split())

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from broker.vocabulary import plain
 from ingest.payload import Scope, expect, parse, role, times, values
 from ingest.rules import read_number
@@ -178,7 +179,7 @@ def _text(value: Any) -> str:
 
 def _object(document: Mapping[str, Any], source: Source) -> list[Item]:
     time, quality = _time(document, source)
-    names = _names(document)
+    names = _names(tuple(document))
     thing = _device(document, names) if names else ""
     found: list[Item] = [
         item
@@ -193,15 +194,9 @@ def _flagged(item: Item, time: datetime | None, quality: int) -> Item:
     return item._replace(quality=quality) if isinstance(item, Reading) and item.time is time else item
 
 
-def _names(document: Mapping[str, Any]) -> tuple[str, ...]:
+@remembered
+def _names(keys: tuple[str, ...]) -> tuple[str, ...]:
     """Return the keys that may name the device, best first."""
-    keys = tuple(document)
-    # Keys come from outside: only few and short ones are worth remembering.
-    return _ranked(keys) if len(keys) <= 64 and len("".join(keys)) <= 1024 else _ranked.__wrapped__(keys)
-
-
-@lru_cache(maxsize=4096)
-def _ranked(keys: tuple[str, ...]) -> tuple[str, ...]:
     ranks = {key: rank for key in keys if (rank := _RANKS.get(plain(key))) is not None}
     return tuple(sorted(ranks, key=ranks.__getitem__))
 
@@ -211,7 +206,7 @@ def _device(document: Mapping[str, Any], names: tuple[str, ...]) -> str:
     for key in names:
         value = document[key]
         if isinstance(value, dict):
-            value = _device(value, _names(value))
+            value = _device(value, _names(tuple(value)))
         # `id` alone may be that of the message: a count or a UUID.
         if value and not (plain(key) == "id" and (type(value) is not str or _UUID.fullmatch(value))):
             text = _text(value)

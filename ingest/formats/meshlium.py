@@ -7,11 +7,11 @@ sensor's code.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, parse, place, text_or
 from ingest.times import moment
 
@@ -107,7 +107,7 @@ def _measure(row: Mapping[str, Any], message: Message, source: Source) -> list[I
     return [Reading(thing, name, number, time, unit, None, qualifier)]
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _meaning(code: str) -> tuple[str, str, str | None, bool]:
     """Return property, qualifier and unit of a sensor's code; and whether its values are no numbers."""
     upper = code.strip().upper()

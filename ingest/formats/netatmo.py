@@ -9,11 +9,12 @@ is meant.
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, parse, place
 from ingest.times import epoch
 
@@ -114,7 +115,7 @@ def _take(
         found.append(Reading(thing, name, value, time, unit, None, qualifier))
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _meaning(key: str) -> tuple[str, str, str]:
     """Return name, unit and qualifier of `WindStrength` or `wind_strength`; no name for what is not taken."""
     return _NAMES.get(key.replace("_", "").lower(), ("", "", ""))

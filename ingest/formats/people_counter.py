@@ -8,11 +8,11 @@ Zones may lie inside one another, so counts of one sensor are not added up.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from broker.vocabulary import plain
 from ingest.payload import expect, parse, place, role, text_or
 from ingest.times import moment
@@ -125,7 +125,7 @@ def _found(row: Mapping[str, Any]) -> dict[str, tuple[int, Any]]:
     return found
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _meant(key: str) -> tuple[str, int]:
     """Tell what a key tells of the message, and how well: a plain time is a start, if there is no better."""
     name = plain(key)
@@ -258,12 +258,12 @@ def _step(where: str, key: str) -> str:
     return f"{where}.{key}" if where and key else where or key
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _side(key: str) -> str | None:
     return _SIDES.get(plain(key))
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _key(key: str) -> str:
     return plain(key)
 

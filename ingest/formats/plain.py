@@ -8,13 +8,13 @@ all of them without one. A last level `state` or `value` says nothing, so the on
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.rules import read_boolean, read_number
 from ingest.text import text
 
@@ -43,7 +43,7 @@ class Options(BaseModel):
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the one value. Raises BadMessage for what is neither a number nor a boolean."""
     del state
-    thing, name = _named(message.topic, source.topic, source.thing is not None)
+    thing, name = _named((message.topic, source.topic, source.thing is not None))
     if name.startswith("$"):
         return [Ignored("attribute")]  # Homie's description of a device
     words = text(message.payload).strip('"').strip()
@@ -69,9 +69,10 @@ def _value(words: str) -> tuple[float | bool, str | None]:
     return on, None
 
 
-@lru_cache(maxsize=100_000)
-def _named(topic: str, topic_filter: str, template: bool) -> tuple[str, str]:
+@remembered
+def _named(key: tuple[str, str, bool]) -> tuple[str, str]:
     """Return thing and property; "" for a thing that a template or the filter's wildcard names."""
+    topic, topic_filter, template = key
     levels = [level for level in topic.split("/") if level]
     if not levels:
         raise BadMessage("topic: expected a level that names the property, found none", reason="name")

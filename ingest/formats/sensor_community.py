@@ -10,12 +10,12 @@ stands in the `X-Sensor` header (the source's `identity = "header:X-Sensor"`), t
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from math import inf, isnan
 from typing import Any
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Quality, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, parse, place
 from ingest.text import rows, text
 from ingest.times import moment
@@ -177,7 +177,7 @@ def _without_mass(found: list[Item]) -> list[Item]:
     ]
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _meaning(kind: str) -> tuple[str, str | None, str, float | None, float]:
     """Return what `BME280_temperature` is: name, unit, sensor, its value for nothing, and where it is saturated.
 

@@ -12,7 +12,6 @@ A key that no Observation has is refused by name: a misspelt `phenomenontime` wo
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
 from broker.problems import did_you_mean
+from broker.remembered import remembered
 from ingest.payload import MAX_VALUES, Scope, expect, geometry, parse, text_or, values
 from ingest.times import interval, moment
 
@@ -101,7 +101,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     return found or [Ignored("no observation")]
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _path(topic: str) -> Path:
     steps = [match for level in topic.split("/") if (match := _STEP.fullmatch(level))]
     names = [match[1] for match in steps]

@@ -8,11 +8,11 @@ no time. `TempUnit`, `PressureUnit` and `SpeedUnit` stand beside the values. A s
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Quality, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, parse, text_or
 from ingest.rules import read_boolean, read_number
 from ingest.text import text
@@ -134,7 +134,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     return found or [Ignored("no value")]
 
 
-@lru_cache(maxsize=100_000)
+@remembered
 def _address(topic: str) -> tuple[str, str, str]:
     """Return the kind of a message, its device, and why there is nothing to store ("" if there may be)."""
     levels = topic.split("/")
@@ -229,7 +229,7 @@ def _sensor(found: list[Item], sensor: str, values: Mapping[str, Any], scope: _S
 
 def _take(found: list[Item], qualifier: str, key: str, value: Any, scope: _Scope) -> None:
     """Append one value. Of texts only numbers and switches are values."""
-    name, unit, own = _meaning(key, qualifier)
+    name, unit, own = _meaning((key, qualifier))
     if not name:
         return
     kind = type(value)
@@ -246,9 +246,10 @@ def _take(found: list[Item], qualifier: str, key: str, value: Any, scope: _Scope
     found.append(_NEW(Reading, (thing, name, value, time, unit, None, own, flags)))
 
 
-@lru_cache(maxsize=4096)
-def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
+@remembered
+def _meaning(named: tuple[str, str]) -> tuple[str, str | None, str]:
     """Return name, unit (or which of the message's units) and qualifier of a value; no name for what is none."""
+    key, sensor = named
     stem = key.rstrip("0123456789")
     if key in _SILENT and not (key == "Speed" and sensor):
         return "", None, ""
@@ -268,7 +269,6 @@ def _meaning(key: str, sensor: str) -> tuple[str, str | None, str]:
     return name, unit, _joined(sensor, _PARTS.get(own, key[len(own) :]))
 
 
-@lru_cache(maxsize=4096)
 def _joined(*parts: str) -> str:
     return ".".join(filter(None, parts))
 

@@ -8,11 +8,11 @@ interval without uptime has no data, which is not the same as no traffic. Speed 
 
 from collections.abc import Mapping
 from datetime import UTC, timedelta
-from functools import lru_cache
 from typing import Any
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Quality, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, geometry, parse
 from ingest.times import moment
 
@@ -87,7 +87,7 @@ def _interval(row: Mapping[str, Any]) -> list[Item]:
     return found
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _meaning(key: str) -> tuple[str, str, str] | None:
     """Return name, unit and direction (`lft`, `rgt`) of `car_lft`; None for what is no measurement."""
     mode, _, side = key.rpartition("_")

@@ -9,7 +9,6 @@ units. Where no name has one (`append_units_label = false`), `usUnits` or `[sour
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import lru_cache
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, parse, place
 from ingest.rules import read_number
 from ingest.text import text
@@ -159,7 +159,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
         return _alone(Reading(thing, last, 0.0, None), text(payload), _SYSTEMS.get(system, {}))
     packet = expect(parse(payload), dict, "payload")
     # Keys come from outside: only short packets are worth remembering.
-    plan = (_plan if len(payload) <= _SHORT else _plan.__wrapped__)(tuple(packet), system or _said(packet))
+    plan = _plan((tuple(packet), system or _said(packet)))
     if not plan.own and "dateTime" not in packet:
         raise BadMessage("dateTime: expected a packet of WeeWX, found none of its keys")
     start, end = _times(packet, archive=last == "archive")
@@ -178,7 +178,7 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     return _surroundings(packet, thing, found) or [Ignored("no value")]
 
 
-@lru_cache(maxsize=10_000)
+@remembered
 def _address(topic: str) -> tuple[str, str]:
     """Return the station, which stands before the last level, and the last level."""
     levels = topic.split("/")
@@ -218,9 +218,10 @@ def _said(packet: Mapping[str, Any]) -> str:
     return _NUMBERED.get(int(number), "") if number and isfinite(number) else ""
 
 
-@lru_cache(maxsize=512)
-def _plan(keys: tuple[str, ...], system: str) -> _Plan:
+@remembered
+def _plan(key: tuple[tuple[str, ...], str]) -> _Plan:
     """Work out what becomes of a packet; where some of its names have units, those without were not converted."""
+    keys, system = key
     labelled = any(_meaning(key).unit for key in keys)
     units = _SYSTEMS.get("US" if labelled else system, {})
     return _Plan(
@@ -253,7 +254,7 @@ def _split(key: str) -> tuple[str, _Unit | None]:
     return key, None
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _meaning(key: str) -> _Name:
     stem, unit = _split(key)
     if key.startswith(_SILENT) or "Alarm" in key or key.endswith(("Status", "Icon", "Rule", "Start")):

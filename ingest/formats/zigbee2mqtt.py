@@ -9,11 +9,11 @@ settings, updates and colours are passed over. Values on topics of their own (`o
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from broker.errors import BadMessage
 from broker.model import Ignored, Inventory, Message, Place, Reading, Signal, Skipped, Source
+from broker.remembered import remembered
 from ingest.payload import expect, own_time, parse, text_or
 from ingest.rules import read_number
 from ingest.text import text
@@ -86,7 +86,7 @@ _PARTS = frozenset({"left", "right", "center", "top", "bottom", "l1", "l2", "l3"
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
     """Take the values of a device's state; of the bridge only its inventory of devices."""
-    name, property_, sibling = _address(message.topic, source.topic)
+    name, property_, sibling = _address((message.topic, source.topic))
     payload = message.payload
     if sibling == "bridge":
         return _bridge(name, payload)
@@ -105,12 +105,13 @@ def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[I
     return _attribute(text(payload), thing, property_, known.get(thing) or {})
 
 
-@lru_cache(maxsize=100_000)
-def _address(topic: str, topic_filter: str) -> tuple[str, str, str]:
+@remembered
+def _address(key: tuple[str, str]) -> tuple[str, str, str]:
     """Return the friendly name, its last level, and what else than a state the topic is about.
 
     What the bridge says has `bridge` for that, and what it is about for the name.
     """
+    topic, topic_filter = key
     levels = topic.split("/")
     start = _base(levels, topic_filter)
     if levels[start] == "bridge":
@@ -230,7 +231,7 @@ def _special(
         found.append(reading)
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _meaning(key: str) -> tuple[int, str, str | None, str]:
     """Return how to take it, name, unit and qualifier of `temperature`, `state_left`, `power_l1`."""
     stem, _, part = key.rpartition("_")

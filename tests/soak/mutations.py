@@ -169,7 +169,7 @@ def _change_member(holder: dict[str, Any], key: str, chance: Random) -> None:
         holder[key] = _value(chance, holder[key])
     elif what < 7:
         value = holder.pop(key)
-        holder[chance.choice(KEYS)] = value
+        holder[chance.choice(KEYS) if chance.random() < 0.95 else _long(chance)] = value
     elif what == 7:
         del holder[key]
     elif what == 8:
@@ -223,7 +223,12 @@ def _any_number(chance: Random, old: Any) -> Any:
 
 
 def _any_text(chance: Random, old: Any) -> Any:
-    return chance.choice(TEXTS)
+    return chance.choice(TEXTS) if chance.random() < 0.95 else _long(chance)
+
+
+def _long(chance: Random) -> str:
+    """A name like no other, of a length that nobody should remember."""
+    return f"{chance.getrandbits(40):x}" + "x" * 20_000
 
 
 MAKERS: list[Callable[[Random, Any], Any]] = [
