@@ -68,7 +68,8 @@ def _value(found: Any, names: AbstractSet[str], depth: int) -> Any:
 def _element(found: etree._Element, names: AbstractSet[str], depth: int) -> etree._Element:
     if depth > DEPTH:
         raise BadMessage(f"nested deeper than {DEPTH}")
-    kept = etree.Element(found.tag, nsmap=found.nsmap)
+    prefixes: Any = found.nsmap  # whose key None, the default namespace, not every stub knows
+    kept = etree.Element(found.tag, nsmap=prefixes)
     for name, value in found.attrib.items():
         if local(str(name)) in names and len(value) <= LONGEST:
             kept.set(name, value)
