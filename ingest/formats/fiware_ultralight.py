@@ -4,6 +4,7 @@ Specification: https://fiware-iotagent-ul.readthedocs.io/en/latest/usermanual.ht
 A group may begin with its time: `2026-03-02T06:45:00Z|pm25|9.8`. Options as in `fiware_iota_json`.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,8 @@ Item = Reading | Place | Signal | Inventory | Ignored | Skipped
 __all__ = ["Options", "decode", "redact"]
 
 MAX_GROUPS = 2000
+_NAME = re.compile(r"[\w.-]{1,40}")
+"""A key that an error may quote: not a piece of something else."""
 
 
 def decode(message: Message, source: Source, state: Mapping[str, Any]) -> list[Item]:
@@ -73,7 +76,8 @@ def _pairs(fields: list[str], attribute: str, number: int) -> list[dict[str, str
         if not key:
             raise BadMessage(f"group {number}: expected a key before each value, found an empty one")
         if not value:
-            raise BadMessage(f"{key[:80]}: expected a value, found none")
+            named = key if _NAME.fullmatch(key) else f"group {number}"
+            raise BadMessage(f"{named}: expected a value, found none")
         if key in found[-1]:
             found.append({})
         found[-1][key] = value

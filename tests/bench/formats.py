@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "contracts"), str(HERE.parent / "soak")]
@@ -138,9 +138,9 @@ def _round(work: Callable[[], object], times: int) -> float:
 
 
 def show(figures: list[Figure], console: Console, *, worst: bool = False) -> None:
-    """Print a row for each format, its large and its small messages apart."""
+    """Print a row for each format, its large and its small messages apart: means, times in µs of CPU."""
     table = Table(
-        "format",
+        Column("format", no_wrap=True),
         "bytes",
         "messages",
         "mean bytes",
@@ -148,7 +148,7 @@ def show(figures: list[Figure], console: Console, *, worst: bool = False) -> Non
         "µs",
         "json.loads µs",
         "ratio",
-        "µs more a value",
+        "more a value",
         "of its bound",
     )
     for (name, is_json, large), group in groupby(sorted(figures, key=_kind), _kind):
@@ -191,7 +191,7 @@ def _cells(group: list[Figure], *, is_json: bool) -> list[str]:
 
 def main() -> int:
     """Measure and print."""
-    show(measure(), Console(width=120), worst="--worst" in sys.argv[1:])
+    show(measure(), Console(width=130), worst="--worst" in sys.argv[1:])
     return 0
 
 

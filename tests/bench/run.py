@@ -77,7 +77,7 @@ def main() -> int:
     (build / "bench.json").write_text(json.dumps(report, indent=1))
     show(runs, exported)
     if figures:
-        formats.show(figures, console)
+        formats.show(figures, Console(width=130))
     console.print(
         f"The load generator builds {ceiling:,.0f} messages/s on one core; see published_rate for what it got rid of."
     )
