@@ -26,7 +26,7 @@ class _Remembered(dict[K, V]):
 
     def __missing__(self, key: K) -> V:
         value = self._work(key)
-        size = len(key) if isinstance(key, str) else len(repr(key))
+        size = _size(key)
         if size <= LONGEST:
             if len(self) >= MOST or self._size + size > ALL:
                 self.clear()
@@ -34,6 +34,13 @@ class _Remembered(dict[K, V]):
             self._size += size
             self[key] = value
         return value
+
+
+def _size(key: object) -> int:
+    """Return the characters of a name, or of all names of a tuple; other parts of it are small."""
+    if isinstance(key, tuple):
+        return sum(map(_size, key))
+    return len(key) if isinstance(key, str) else 1
 
 
 def remembered(work: Callable[[K], V]) -> Callable[[K], V]:

@@ -170,8 +170,8 @@ class Normaliser:
             self._memories.clear()
         thing, _, unit, qualifier, part, *_ = key
         own = (qualifier and rule.joined(qualifier)) or rule.qualifier or part or ""
-        if not own.isprintable() or len(own) > MAX_NAME:
-            own = "".join(filter(str.isprintable, own))[:MAX_NAME].strip()
+        if len(own) > MAX_NAME or not own.isprintable():
+            own = "".join(filter(str.isprintable, own[:MAX_NAME])).strip()
         stream = Datastream(thing, rule.property, own, rule.unit)
         memory = self._memories.get(stream)
         if memory is None and (rule.step < inf or rule.stuck < timedelta.max):
