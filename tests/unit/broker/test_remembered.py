@@ -29,7 +29,7 @@ def test_tuples_of_names(asked: list[object]) -> None:
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("key", ["x" * (module.LONGEST + 1), ("x",) * module.LONGEST])
+@pytest.mark.parametrize("key", ["x" * (module.LONGEST + 1), ("x",) * (module.LONGEST + 1)])
 def test_a_long_name_is_worked_out_each_time(asked: list[object], key: object) -> None:
     work = remembered(asked.append)
     work(key)
