@@ -32,7 +32,7 @@ import mutations  # noqa: E402 - beside this file
 
 from anpr.keys import KeyStore  # noqa: E402 - after the path is set
 from anpr.plate import Reader, clean  # noqa: E402
-from broker import modules, vocabulary  # noqa: E402
+from broker import modules, remembered, vocabulary  # noqa: E402
 from broker.config import City, Config  # noqa: E402
 from broker.metrics import Messages, Outcomes  # noqa: E402
 from broker.model import Message, Observation, Source  # noqa: E402
@@ -77,6 +77,7 @@ class Fuzz:
     def __init__(self, seed: int, keys: Path) -> None:
         # Small, so that all that is bounded is full long before the end.
         normalise.MAX_STREAMS, rules.MAX_RULES = 5000, 2000
+        remembered.MOST, remembered.ALL = 2000, 200_000
         self.seed = seed
         formats, cameras = modules.load("ingest.formats"), modules.load("anpr.cameras")
         self.seeds = corpus.load(formats, cameras)
